@@ -1,0 +1,826 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This file is for the internal use of the hyperv.replica collection only. It may change in any
+# release without notice; nothing outside the collection should import it.
+
+"""One run over many VMs of one host: guard, power off, guard, call, wait, verify.
+
+The run is a list of :class:`Run` objects, one a VM, each in one :class:`Phase`. A round sends what is due for all of
+them as one list of steps and digests the answers; rounds follow until every run has ended. Nothing is decided here
+that ``decide`` could decide.
+
+The rules that make it safe:
+
+* Right before each call the VM is read again; if anything differs from what was decided on, the call is not sent.
+* A method is sent once for a decision. If its answer is lost, the VM and its jobs are read for a settle time: a new
+  job of ours is followed, a state that moved is a success, and anything else ends as unknown.
+* A run is done when its job succeeded *and* the VM no longer shows a state that contradicts it.
+"""
+
+from __future__ import annotations
+
+import enum
+import typing as t
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
+    Call,
+    CimError,
+    CimSession,
+    Failed,
+    Guard,
+    GuardResult,
+    Instance,
+    Kind,
+    MethodCall,
+    MethodResult,
+    Reference,
+    Sent,
+    Step,
+    Value,
+    Wait,
+    WaitResult,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import (
+    Consent,
+    Decision,
+    Effect,
+    PowerState,
+    Target,
+    decide,
+    power_state,
+    situation_of,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Job, VirtualMachine
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
+    JOB_CANCELLED,
+    JOB_FAILED,
+    JOB_SUCCEEDED,
+    Power,
+    ReplicationState,
+    RequestedState,
+    ReturnCode,
+    name_of,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import (
+    GATES,
+    KINDS,
+    LOST_ANSWERS,
+    Certainty,
+    ErrorClass,
+    Outcome,
+    ReplicaError,
+    class_of_return_code,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import (
+    LAST_APPLIED,
+    RUNNING_REPLICATION_JOBS,
+    failed_over_points,
+    job_of,
+    read_affected,
+    read_again,
+    read_host,
+    read_job,
+)
+
+SERVICE = Reference.of("Msvm_ReplicationService")
+POWER_WAIT = 60.0
+"""How long (s) a VM may go on changing its power state before it is given up as busy."""
+SETTLE_POLLS = 5
+"""How many readings in a row must show no trace of a lost call before its outcome is called unknown."""
+
+
+class Clock(t.Protocol):
+    """Time, handed in so that the domain does no I/O."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+    def now(self) -> datetime: ...
+
+
+class OnError(enum.Enum):
+    CONTINUE = "continue"
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a play wants of one host."""
+
+    target: Target
+    consent: Consent = Consent()
+    every_vm: bool = False
+    check_mode: bool = False
+    wait: bool = True
+    wait_timeout: float = 600.0
+    poll_interval: float = 2.0
+    max_parallel: int = 10
+    max_changes: int | None = None
+    on_error: OnError = OnError.CONTINUE
+
+
+class Reading(enum.Enum):
+    """What a VM's mode and state say after the call."""
+
+    PENDING = "pending"  # as if the call had had no effect, or not yet
+    LEFT = "left"  # the state of before is positively left
+    ODD = "odd"  # neither
+
+
+class Phase(enum.Enum):
+    """Where a run stands."""
+
+    QUEUED = "queued"  # decided: a call is due
+    WAITING_FOR_POWER = "waiting for its power state"  # the VM is changing its power state
+    WAITING_FOR_JOB = "waiting for a running revert"  # somebody else's job leads where we want to go
+    POWERING_OFF = "powering off"
+    OFF = "off"  # powered off by us: the call is due
+    CALLED = "running"  # the method runs as a job
+    SETTLING = "looking for a lost call"
+    STUCK = "still running"  # waited for long enough; the job goes on
+    ENDED = "ended"
+
+
+ON_THE_HOST = frozenset({Phase.POWERING_OFF, Phase.OFF, Phase.CALLED, Phase.SETTLING, Phase.STUCK})
+"""Phases that take one of the places of max_parallel. A job nobody waits for any more still burdens the host."""
+
+
+@dataclass
+class Run:
+    """One VM on its way."""
+
+    before: VirtualMachine
+    decision: Decision
+    phase: Phase = Phase.ENDED
+    after: VirtualMachine | None = None
+    outcome: Outcome | None = None
+    error: ErrorClass | None = None
+    cause: str = ""
+    """What happened, in a sentence, where error class and row do not say it all."""
+    detail: str = ""
+    """The host's own words."""
+    hint: str = ""
+    certainty: Certainty = Certainty.NOTHING_CHANGED
+    changed: bool = False
+    sent: bool = False
+    """The target's method was sent, or may have been."""
+    power_sent: bool = False
+    powered_off: bool = False
+    lost: bool = False
+    """The answer of the last call was lost."""
+    return_value: int | None = None
+    job_reference: Reference | None = None
+    job: Job | None = None
+    job_gone: bool = False
+    succeeded: bool = False
+    """The method is known to have ended well; the state has yet to confirm it."""
+    point: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+    deadline: float = 0.0
+    polls: int = 0
+    gone: bool = False
+    """The VM is no longer on the host."""
+
+    @property
+    def failed(self) -> bool:
+        return self.error is not None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a person wants to see while waiting."""
+
+    total: int
+    done: int
+    running: tuple[tuple[str, str, int | None], ...] = ()
+    """Name, phase and percent of each VM on its way."""
+
+
+class Conductor:
+    """Carries out one order on one host. Holds the runs, so that an interrupted one can say what is in flight."""
+
+    def __init__(
+        self,
+        session: CimSession,
+        order: Order,
+        clock: Clock,
+        on_progress: t.Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self.session = session
+        self.order = order
+        self.clock = clock
+        self.on_progress = on_progress
+        self.runs: list[Run] = []
+        self._points_read = False
+        self._poll_error: CimError | None = None
+        """Why the newest tick could not be read; None when it could."""
+        self._heeded: set[str] = set()
+
+    # --- deciding --------------------------------------------------------------------------------
+
+    def plan(self, vms: t.Sequence[VirtualMachine], *, refused: bool = False) -> ReplicaError | None:
+        """Decide for each VM. Nothing is sent.
+
+        ``refused``: a name could not be resolved, so nothing will be done to the others either. Returns the error
+        that keeps the whole order from being carried out (too_many), or None.
+        """
+        for vm in vms:
+            run = Run(vm, self._decide(vm), after=vm)
+            self.runs.append(run)
+            self._enter(run)
+        due = [run for run in self.runs if run.phase in (Phase.QUEUED, Phase.WAITING_FOR_POWER)]
+        allowed = self.order.max_changes
+        error = None
+        if refused:
+            self._leave("Not started: another name that the task gave cannot be acted on.")
+        elif allowed is not None and len(due) > allowed:
+            names = ", ".join(repr(run.before.name) for run in due[:10]) + (", ..." if len(due) > 10 else "")
+            error = ReplicaError(
+                ErrorClass.TOO_MANY, f"{len(due)} VMs would be changed, and max_changes allows {allowed}: {names}."
+            )
+            self._leave(f"Not started: more VMs than max_changes ({allowed}) allows would be changed.")
+        self._stop_if_asked()
+        if self.order.check_mode:
+            self._predict()
+        return error
+
+    def _decide(self, vm: VirtualMachine) -> Decision:
+        target, consent = self.order.target, self.order.consent
+        return decide(target, situation_of(target, vm, consent.side), vm.power, consent)
+
+    def _enter(self, run: Run) -> None:
+        """The phase that follows from a decision."""
+        decision = run.decision
+        if decision.effect is Effect.NOTHING:
+            self._end(run, Outcome.NOT_APPLICABLE if self.order.every_vm else Outcome.UNCHANGED)
+        elif decision.effect is Effect.REFUSE:
+            if self.order.every_vm and decision.error in GATES:
+                self._end(run, Outcome.NOT_APPLICABLE)
+            else:
+                self._fail(run, decision.error or ErrorClass.UNEXPECTED_STATE)
+        elif decision.effect is Effect.CALL:
+            run.phase = Phase.QUEUED
+        elif decision.wait_for_power:
+            run.phase = Phase.WAITING_FOR_POWER
+            run.deadline = self.clock.monotonic() + POWER_WAIT
+        else:
+            run.phase = Phase.WAITING_FOR_JOB
+            run.job = next((job for job in run.before.jobs if job.type in self.order.target.own_jobs), None)
+            run.job_reference = run.job.reference if run.job else None
+            run.deadline = self.clock.monotonic() + self.order.wait_timeout
+
+    def _predict(self) -> None:
+        for run in self.runs:
+            if run.phase is Phase.QUEUED:
+                self._end(run, Outcome.WOULD_CHANGE)
+                run.changed = True
+            elif run.phase in (Phase.WAITING_FOR_POWER, Phase.WAITING_FOR_JOB):
+                self._end(run, Outcome.WOULD_WAIT)
+
+    # --- the rounds ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Carry out what was planned. Errors of single VMs end in their runs; nothing is raised for them."""
+        while True:
+            self._look()
+            self._stop_if_asked()
+            if not self._round():
+                break
+        self._verify()
+
+    def _round(self) -> bool:
+        """One list of steps for all runs. False when nothing is left to send or to wait for."""
+        starting = self._starting()
+        steps: list[Step] = []
+        owners: list[tuple[Run, Step]] = []
+        if starting and not self._points_read:
+            steps.append(LAST_APPLIED)
+        for run in starting:
+            for step in self._steps(run):
+                owners.append((run, step))
+                steps.append(step)
+        watched = self._watched()
+        waiting = [run for run in self.runs if run.phase is not Phase.ENDED and run.phase is not Phase.STUCK]
+        if not self.order.wait and not self._unsent(waiting, starting):
+            # Everything is sent with this round: nobody asked to wait for the ends.
+            watched = []
+            wait = False
+        else:
+            wait = bool(watched or starting)
+        if not steps and not wait:
+            return self._idle(waiting)
+        if wait:
+            steps.append(self._wait_step(watched))
+        answers = self.session.run(steps)
+        if starting and not self._points_read:
+            self._digest_points(answers[0], starting)
+            answers = answers[1:]
+        for (run, step), answer in zip(owners, answers):
+            self._digest(run, step, answer)
+        if wait:
+            self._digest_wait(answers[-1])
+        self._expire()
+        self._tell()
+        return True
+
+    def _unsent(self, waiting: list[Run], starting: list[Run]) -> bool:
+        """Whether a call of ours is still to be sent after this round."""
+        last = [run for run in starting if not (run.decision.power_off and run.phase is Phase.QUEUED)]
+        return any(
+            run.phase in (Phase.QUEUED, Phase.WAITING_FOR_POWER, Phase.POWERING_OFF, Phase.OFF, Phase.SETTLING)
+            and run not in last
+            for run in waiting
+        )
+
+    def _idle(self, waiting: list[Run]) -> bool:
+        """Nothing to send and no job to watch: sleep if somebody has to be looked at again, else it is over."""
+        if not self.order.wait:
+            for run in waiting:
+                if run.phase in (Phase.CALLED, Phase.WAITING_FOR_JOB):
+                    run.phase = Phase.STUCK
+                    run.outcome = Outcome.IN_PROGRESS
+                    run.changed = run.sent
+                    run.certainty = Certainty.BETWEEN_STATES if run.sent else Certainty.NOTHING_CHANGED
+            waiting = [run for run in waiting if run.phase is not Phase.STUCK]
+        looking = [run for run in waiting if run.phase is not Phase.QUEUED]
+        if looking:
+            self.clock.sleep(self.order.poll_interval)
+            self._expire()
+            self._tell()
+            return True
+        for run in waiting:
+            # Every place is taken by jobs that did not end in time: starting more would only spread the trouble.
+            run.cause = "Not started: the jobs of other VMs on this host did not end in time."
+            self._end(run, Outcome.NOT_ATTEMPTED)
+        return False
+
+    def _starting(self) -> list[Run]:
+        """The runs whose next call is due and for which the host has a place."""
+        due = [run for run in self.runs if run.phase is Phase.OFF]
+        queued = [run for run in self.runs if run.phase is Phase.QUEUED]
+        if self.order.max_parallel:
+            taken = sum(1 for run in self.runs if run.phase in ON_THE_HOST)
+            queued = queued[: max(0, self.order.max_parallel - taken)]
+        return due + queued
+
+    def _steps(self, run: Run) -> list[Step]:
+        off = run.phase is Phase.OFF
+        first_power_off = run.decision.power_off and not off
+        expected: list[tuple[str, tuple[Value, ...]]] = [
+            ("ReplicationMode", (run.before.mode,)),
+            ("ReplicationState", (run.before.state,)),
+            ("FailedOverReplicationType", (run.before.failover_type,)),
+            ("EnabledState", (int(Power.OFF), int(Power.OFF_CRITICAL)) if off else (run.before.power,)),
+        ]
+        if run.before.last_replication_time is not None:
+            expected.append(("LastReplicationTime", (run.before.last_replication_time,)))
+        if not off and run.before.configuration_time is not None:
+            # Moves when somebody reverts and fails over anew; our own power-off may move it as well.
+            expected.append(("TimeOfLastConfigurationChange", (run.before.configuration_time,)))
+        if first_power_off:
+            call = MethodCall(
+                run.before.reference,
+                "RequestStateChange",
+                (("RequestedState", int(RequestedState.OFF)), ("TimeoutPeriod", None)),
+            )
+        else:
+            call = MethodCall(SERVICE, self.order.target.method, (("ComputerSystem", run.before.reference),))
+        return [Guard(run.before.id, run.before.reference, tuple(expected)), Call(run.before.id, call)]
+
+    def _watched(self) -> list[Run]:
+        return [
+            run
+            for run in self.runs
+            if run.job_reference is not None
+            and run.phase in (Phase.CALLED, Phase.POWERING_OFF, Phase.WAITING_FOR_JOB, Phase.SETTLING)
+        ]
+
+    def _wait_step(self, watched: list[Run]) -> Wait:
+        references = tuple(run.job_reference for run in watched if run.job_reference is not None)
+        queue = any(run.phase is Phase.QUEUED for run in self.runs)
+        now = self.clock.monotonic()
+        left = min([run.deadline - now for run in watched] + [self.order.wait_timeout])
+        seconds = max(0.0, min(self.session.waiting_slice, left))
+        return Wait(references, seconds, self.order.poll_interval, RUNNING_REPLICATION_JOBS if queue else "")
+
+    # --- digesting answers -----------------------------------------------------------------------
+
+    def _digest_points(self, answer: object, starting: list[Run]) -> None:
+        self._points_read = True
+        points = failed_over_points(answer) if isinstance(answer, tuple) else {}
+        for run in self.runs:
+            run.point = points.get(run.before.id, "")
+
+    def _digest(self, run: Run, step: Step, answer: object) -> None:
+        if isinstance(step, Guard):
+            if isinstance(answer, GuardResult) and not answer.held:
+                self._guard_failed(run, step, answer.instance)
+            elif isinstance(answer, Failed):
+                self._not_sent(run, answer.error)
+        elif isinstance(step, Call):
+            if isinstance(answer, MethodResult):
+                self._called(run, step, answer)
+            elif isinstance(answer, Failed):
+                if answer.error.sent is Sent.MAYBE:
+                    self._mark_sent(run, step)
+                    self._settle(run, KINDS[answer.error.kind], answer.error.message)
+                    run.detail = answer.error.detail
+                else:
+                    self._not_sent(run, answer.error)
+            elif run.phase is not Phase.ENDED:
+                # Skipped although its guard held: the connection went before the call was sent.
+                run.cause = "The connection to the host was lost before the call for this VM was sent."
+                self._fail(run, ErrorClass.CONNECTION_LOST)
+
+    def _guard_failed(self, run: Run, guard: Guard, seen: Instance | None) -> None:
+        if seen is None:
+            run.gone = True
+            run.cause = "The VM was there when the task began and is no longer on this host."
+            self._fail(run, ErrorClass.VM_NOT_FOUND)
+            return
+        differences = [
+            f"{name} was {', '.join(map(str, values))} and is {seen.get(name)}"
+            for name, values in guard.expected
+            if seen.get(name) not in values
+        ]
+        run.cause = (
+            "Somebody changed the VM after the task had read it, so the call was not sent: "
+            + "; ".join(differences)
+            + "."
+        )
+        power = seen.get("EnabledState")
+        restarted = run.powered_off and isinstance(power, int) and power_state(power) is not PowerState.OFF
+        self._fail(run, ErrorClass.VM_RUNNING if restarted else ErrorClass.BUSY)
+
+    def _not_sent(self, run: Run, error: CimError) -> None:
+        run.cause = error.message
+        run.detail = error.detail
+        run.hint = error.hint
+        error_class = ErrorClass.VM_NOT_FOUND if error.kind is Kind.NOT_FOUND and not run.sent else KINDS[error.kind]
+        self._fail(run, error_class)
+
+    def _mark_sent(self, run: Run, step: Call) -> None:
+        run.started = run.started or self.clock.now()
+        run.deadline = self.clock.monotonic() + self.order.wait_timeout
+        if step.call.method == self.order.target.method:
+            run.sent = True
+        else:
+            run.power_sent = True
+
+    def _called(self, run: Run, step: Call, result: MethodResult) -> None:
+        self._mark_sent(run, step)
+        powering = step.call.method != self.order.target.method
+        if not powering:
+            run.return_value = result.return_value
+        run.job, run.job_gone, run.job_reference = None, False, result.job
+        if result.return_value == ReturnCode.COMPLETED:
+            self._ended_well(run)
+        elif result.return_value == ReturnCode.JOB_STARTED:
+            run.phase = Phase.POWERING_OFF if powering else Phase.CALLED
+            if result.job is None:
+                self._settle(run, ErrorClass.STATUS_UNKNOWN, "The host started a job and did not say which.")
+        elif result.return_value in LOST_ANSWERS:
+            self._settle(
+                run,
+                class_of_return_code(result.return_value),
+                f"The host answered {result.return_value}, which does not say whether it acted.",
+            )
+        else:
+            what = "the power-off" if powering else self.order.target.noun
+            run.cause = f"The host refused {what} with return code {result.return_value}."
+            self._fail(run, class_of_return_code(result.return_value))
+
+    def _settle(self, run: Run, error: ErrorClass, cause: str) -> None:
+        """From here on the VM is read until it is clear what became of the call."""
+        run.phase = Phase.SETTLING
+        run.lost = True
+        run.polls = 0
+        run.cause = cause
+        run.error = None
+        run.decision = replace(run.decision, error=error)
+        run.job_reference = None
+
+    def _digest_wait(self, answer: object) -> None:
+        if not isinstance(answer, WaitResult):
+            # A tick that failed is repeated: reading is safe, and the deadline of each run ends it.
+            if isinstance(answer, Failed) and answer.error.kind in (Kind.AUTHENTICATION, Kind.ACCESS_DENIED):
+                for run in self._watched():
+                    run.cause = f"{answer.error.message} (while waiting for the job)"
+                    run.certainty = Certainty.UNKNOWN
+                    self._fail(run, KINDS[answer.error.kind])
+                return
+            self._poll_error = answer.error if isinstance(answer, Failed) else self._poll_error
+            self.clock.sleep(self.order.poll_interval)
+            return
+        self._poll_error = None
+        read = {job.id: job for job in (job_of(instance) for instance in answer.jobs)}
+        gone = {reference.key("InstanceID") for reference in answer.gone}
+        for run in self._watched():
+            job_id = run.job_reference.key("InstanceID") if run.job_reference else None
+            if job_id in read:
+                run.job = read[job_id]
+                self._job_read(run, run.job)
+            elif job_id in gone:
+                run.job_gone = True
+                run.job_reference = None
+                if run.phase is not Phase.WAITING_FOR_JOB:
+                    self._settle(run, ErrorClass.JOB_LOST, "The job disappeared before its end was seen.")
+        self._heed_others([job_of(instance) for instance in answer.others])
+
+    def _job_read(self, run: Run, job: Job) -> None:
+        if job.running:
+            return
+        if run.phase is Phase.WAITING_FOR_JOB:
+            run.job_reference = None  # it ended: _look reads the VM and decides again
+            return
+        run.detail = job.error_text
+        if job.state in JOB_SUCCEEDED:
+            self._ended_well(run)
+            return
+        what = "turns the VM off" if not run.sent else f"carries out {self.order.target.noun}"
+        if job.state in JOB_CANCELLED:
+            run.cause = f"The job that {what} was cancelled (state {job.state})."
+            self._fail(run, ErrorClass.JOB_CANCELLED)
+        elif job.state in JOB_FAILED:
+            run.cause = f"The job that {what} failed with error code {job.error_code}."
+            self._fail(run, ErrorClass.JOB_FAILED)
+        else:
+            run.cause = f"The job that {what} shows state {job.state}, which nobody documented."
+            run.certainty = Certainty.UNKNOWN
+            self._fail(run, ErrorClass.STATUS_UNKNOWN)
+
+    def _heed_others(self, jobs: list[Job]) -> None:
+        """Jobs of others that began meanwhile: VMs they concern are decided on again before their call."""
+        ours = {run.job_reference for run in self.runs if run.job_reference}
+        known = {job.id for run in self.runs for job in run.before.jobs}
+        known |= self._heeded
+        foreign = [job for job in jobs if job.running and job.reference not in ours and job.id not in known]
+        queued = {run.before.id: run for run in self.runs if run.phase is Phase.QUEUED}
+        if not foreign or not queued:
+            return
+        try:
+            affected = read_affected(self.session, foreign)
+        except ReplicaError:
+            return  # the guard reads each VM anyway, and the next tick shows these jobs again
+        self._heeded.update(job.id for job in foreign)
+        for vm_id, theirs in affected.items():
+            if vm_id in queued:
+                run = queued[vm_id]
+                run.before = replace(run.before, jobs=(*run.before.jobs, *theirs))
+                run.decision = self._decide(run.before)
+                self._enter(run)
+
+    # --- looking again ---------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Read the host for the runs that are not waiting for a job of their own."""
+        looking = [
+            run
+            for run in self.runs
+            if run.phase is Phase.WAITING_FOR_POWER
+            or (run.phase is Phase.SETTLING and run.job_reference is None)
+            or (run.phase is Phase.WAITING_FOR_JOB and run.job_reference is None)
+        ]
+        if not looking:
+            return
+        try:
+            host = read_host(self.session)
+        except ReplicaError as error:
+            for run in looking:
+                run.detail = run.detail or error.message
+            return
+        for run in looking:
+            vm = host.virtual_machine(run.before.id)
+            run.after = vm or run.after
+            if vm is None:
+                self._vanished(run)
+            elif run.phase is Phase.SETTLING:
+                self._settled(run, vm)
+            else:
+                self._decide_again(run, vm)
+
+    def _vanished(self, run: Run) -> None:
+        run.gone = True
+        run.cause = "The VM is no longer on this host."
+        run.certainty = Certainty.UNKNOWN if run.sent or run.power_sent else Certainty.NOTHING_CHANGED
+        self._fail(run, ErrorClass.VM_NOT_FOUND)
+
+    def _decide_again(self, run: Run, vm: VirtualMachine) -> None:
+        deadline, phase = run.deadline, run.phase
+        run.before = vm
+        run.decision = self._decide(vm)
+        self._enter(run)
+        if run.phase is phase:
+            run.deadline = deadline  # still the same wait
+
+    def _settled(self, run: Run, vm: VirtualMachine) -> None:
+        """A reading after a lost answer: does anything show what became of the call?"""
+        run.polls += 1
+        if not run.sent:
+            if power_state(vm.power) is PowerState.OFF:
+                run.cause = ""
+                self._ended_well(run)
+                return
+        else:
+            job = self._own_job(run, vm)
+            if job is not None:
+                run.job, run.job_reference = job, job.reference
+                run.phase = Phase.CALLED
+                run.cause = ""
+                self._job_read(run, job)
+                return
+            if not vm.jobs and self._reading(run, vm) is Reading.LEFT:
+                self._succeed(run)
+                return
+        if run.polls >= SETTLE_POLLS:
+            error = run.decision.error or ErrorClass.STATUS_UNKNOWN
+            run.cause += " Nothing on the host shows what became of the call; it was not sent again."
+            run.certainty = Certainty.UNKNOWN
+            self._fail(run, error)
+
+    def _own_job(self, run: Run, vm: VirtualMachine) -> Job | None:
+        """A job of the wanted type that did not exist when the host was read before the call."""
+        if run.job_gone:
+            return None
+        for job_id in sorted(vm.known_jobs - run.before.known_jobs):
+            job = next((job for job in vm.jobs if job.id == job_id), None)
+            try:
+                job = job or read_job(self.session, Reference.of("Msvm_ConcreteJob", InstanceID=job_id))
+            except ReplicaError:
+                continue  # the next reading tries again
+            if job is not None and job.type in self.order.target.own_jobs:
+                return job
+        return None
+
+    # --- ends ------------------------------------------------------------------------------------
+
+    def _ended_well(self, run: Run) -> None:
+        """The host says that the last call succeeded. The next guard, or the last reading, checks it."""
+        if run.sent:
+            self._succeed(run)
+        else:
+            run.powered_off = True
+            run.phase = Phase.OFF
+            run.job_reference = None
+
+    def _succeed(self, run: Run) -> None:
+        run.succeeded = True
+        run.job_reference = None
+        run.polls = 0
+        run.phase = Phase.ENDED
+        run.ended = self.clock.now()
+
+    def _fail(self, run: Run, error: ErrorClass) -> None:
+        run.error = error
+        self._end(run, Outcome.FAILED)
+
+    def _end(self, run: Run, outcome: Outcome) -> None:
+        run.outcome = outcome
+        run.phase = Phase.ENDED
+        run.job_reference = None
+        if run.sent or run.power_sent:
+            run.ended = self.clock.now()
+
+    def _expire(self) -> None:
+        """Waits that took too long."""
+        now = self.clock.monotonic()
+        for run in self.runs:
+            if run.phase in (Phase.CALLED, Phase.POWERING_OFF) and now >= run.deadline and self._poll_error:
+                run.cause = (
+                    f"After {self.order.wait_timeout:g} s the host could still not be asked about the job: "
+                    f"{self._poll_error.message}"
+                )
+                run.certainty = Certainty.UNKNOWN
+                self._fail(run, KINDS[self._poll_error.kind])
+            elif run.phase in (Phase.CALLED, Phase.POWERING_OFF) and now >= run.deadline:
+                run.phase = Phase.STUCK
+                run.outcome = Outcome.IN_PROGRESS
+                run.error = ErrorClass.JOB_TIMEOUT
+                run.certainty = Certainty.BETWEEN_STATES
+                run.changed = True
+                job_id = run.job_reference.key("InstanceID") if run.job_reference else None
+                run.cause = (
+                    f"After {self.order.wait_timeout:g} s the job {job_id} still runs on the host. "
+                    f"{self.order.target.noun[0].upper()}{self.order.target.noun[1:]} itself has not failed."
+                    if run.sent
+                    else f"After {self.order.wait_timeout:g} s the job {job_id} that turns the VM off still runs."
+                )
+            elif run.phase is Phase.WAITING_FOR_JOB and now >= run.deadline:
+                run.outcome = Outcome.IN_PROGRESS
+                run.phase = Phase.STUCK
+                run.error = ErrorClass.JOB_TIMEOUT
+                run.cause = (
+                    f"After {self.order.wait_timeout:g} s a revert that somebody else started still runs"
+                    f"{f' (job {run.job.id})' if run.job else ''}. It has not failed, and this task sent nothing."
+                )
+            elif run.phase is Phase.WAITING_FOR_POWER and now >= run.deadline:
+                run.cause = f"After {POWER_WAIT:g} s the VM is still changing its power state."
+                self._fail(run, ErrorClass.VM_BUSY)
+            elif run.phase is Phase.SETTLING and now >= run.deadline:
+                run.certainty = Certainty.UNKNOWN
+                self._fail(run, run.decision.error or ErrorClass.STATUS_UNKNOWN)
+
+    def _stop_if_asked(self) -> None:
+        if self.order.on_error is OnError.STOP and any(run.failed for run in self.runs):
+            self._leave("Not started: another VM failed, and on_error is stop.")
+
+    def _leave(self, cause: str) -> None:
+        """Give up on every VM to which nothing was sent yet."""
+        for run in self.runs:
+            if run.phase in (Phase.QUEUED, Phase.WAITING_FOR_POWER, Phase.WAITING_FOR_JOB):
+                run.cause = cause
+                self._end(run, Outcome.NOT_ATTEMPTED)
+
+    def _tell(self) -> None:
+        running = tuple(
+            (run.before.name, run.phase.value, run.job.percent if run.job else None)
+            for run in self.runs
+            if run.phase not in (Phase.ENDED, Phase.QUEUED)
+        )
+        involved = [run for run in self.runs if run.phase is not Phase.ENDED or run.sent or run.power_sent]
+        done = sum(1 for run in involved if run.phase is Phase.ENDED)
+        self.on_progress(Progress(len(involved), done, running))
+
+    def in_flight(self) -> list[Run]:
+        """The runs whose call was sent and whose end was not seen."""
+        return [run for run in self.runs if run.phase in ON_THE_HOST and (run.sent or run.power_sent)]
+
+    # --- verifying -------------------------------------------------------------------------------
+
+    def _verify(self) -> None:
+        """Read every VM to which something was sent, and let its state have the last word."""
+        touched = [run for run in self.runs if (run.sent or run.power_sent) and not run.gone]
+        for run in touched:
+            run.after = None
+        for attempt in range(SETTLE_POLLS):
+            # A success that the state does not show yet is given a few readings more.
+            pending = [run for run in touched if not run.gone and not self._settled_in(run)]
+            if not pending:
+                break
+            if attempt:
+                self.clock.sleep(self.order.poll_interval)
+            try:
+                now = read_again(self.session, [run.before for run in pending])
+            except ReplicaError as error:
+                for run in pending:
+                    run.detail = run.detail or error.message
+                continue
+            for run in pending:
+                run.after = now.get(run.before.id)
+                run.gone = run.after is None
+        for run in touched:
+            if run.outcome is not Outcome.IN_PROGRESS:
+                self._conclude(run)
+
+    def _settled_in(self, run: Run) -> bool:
+        return run.after is not None and not (run.succeeded and self._reading(run, run.after) is Reading.PENDING)
+
+    def _reading(self, run: Run, vm: VirtualMachine) -> Reading:
+        if vm.mode != run.before.mode or name_of(ReplicationState, vm.state) in ("unknown", "unreadable"):
+            return Reading.ODD
+        return Reading.PENDING if vm.state in self.order.target.pending_states else Reading.LEFT
+
+    def _conclude(self, run: Run) -> None:
+        """Outcome and certainty of a VM to which something was sent, from its last reading."""
+        after, before = run.after, run.before
+        reading = None if after is None else self._reading(run, after)
+        if run.succeeded and reading is Reading.LEFT:
+            run.outcome, run.changed, run.certainty = Outcome.CHANGED, True, Certainty.CHANGED
+            return
+        run.changed = True
+        if run.succeeded:
+            run.outcome = Outcome.FAILED
+            run.error, run.certainty, run.cause = self._unconfirmed(run, reading)
+        elif run.certainty is Certainty.UNKNOWN:
+            pass  # a later reading does not tell whose work it shows
+        elif after is None or (run.sent and reading is Reading.ODD):
+            run.certainty = Certainty.UNKNOWN
+        elif run.sent and reading is Reading.LEFT:
+            run.certainty = Certainty.CHANGED
+        elif run.powered_off or (after.power, after.state) != (before.power, before.state):
+            run.certainty = Certainty.BETWEEN_STATES
+        else:
+            run.certainty, run.changed = Certainty.NOTHING_CHANGED, False
+
+    def _unconfirmed(self, run: Run, reading: Reading | None) -> tuple[ErrorClass, Certainty, str]:
+        """The host reported success, and the VM does not show it: what to call that."""
+        if run.gone:
+            cause = "The host reported success, and the VM is no longer on this host."
+            return ErrorClass.VM_NOT_FOUND, Certainty.UNKNOWN, cause
+        if run.after is None:
+            cause = "The host reported success, but the VM could not be read afterwards."
+            return ErrorClass.CONNECTION_LOST, Certainty.UNKNOWN, cause
+        if reading is Reading.ODD:
+            cause = "The host reported success, and the VM shows a mode or state that does not belong after it."
+            return ErrorClass.UNEXPECTED_STATE, Certainty.CHANGED, cause
+        if run.after.configuration_time != run.before.configuration_time and not run.powered_off:
+            cause = "The host reported success, and the VM is in a failover again: somebody failed it over anew."
+            return ErrorClass.BUSY, Certainty.CHANGED, cause
+        cause = "The host reported success, but the VM still shows the state of before."
+        return ErrorClass.METHOD_FAILED, Certainty.UNKNOWN, cause

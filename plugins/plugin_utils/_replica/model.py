@@ -1,0 +1,152 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This file is for the internal use of the hyperv.replica collection only. It may change in any
+# release without notice; nothing outside the collection should import it.
+
+"""What was read from a host, as values.
+
+Numbers stay raw (``int``, or None where the host gave NULL): a number nobody knows must survive until the
+decision tables see it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import Reference
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import numbers
+
+
+@dataclass(frozen=True)
+class Relationship:
+    """Msvm_ReplicationRelationship: 0 is the primary relationship, 1 the extended one."""
+
+    id: str
+    index: int
+    state: int | None
+    health: int | None
+    failover_type: int | None
+    last_replication_type: int | None = None
+    last_replication_time: datetime | None = None
+    last_application_consistent_replication_time: datetime | None = None
+    last_apply_time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Msvm_ConcreteJob. Texts are the host's words in the host's language: shown, never decided on."""
+
+    reference: Reference
+    id: str
+    type: int | None
+    state: int | None
+    percent: int | None = None
+    error_code: int | None = None
+    error_text: str = ""
+    owner: str = ""
+    start_time: datetime | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.state in numbers.JOB_RUNNING
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Msvm_ReplicationSettingData of one relationship: who talks to whom."""
+
+    index: int
+    primary_host: str = ""
+    recovery_host: str = ""
+    primary_connection_point: str = ""
+    recovery_connection_point: str = ""
+    recovery_port: int | None = None
+    authentication_type: int | None = None
+    replication_interval: int | None = None
+
+
+@dataclass(frozen=True)
+class TestCopy:
+    """The VM that a test failover made of a replica (Msvm_ReplicaSystemDependency)."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class RecoveryPoint:
+    """Msvm_VirtualSystemSettingData of a recovery point."""
+
+    id: str
+    name: str
+    type: str  # standard, application_consistent, planned_failover
+    time: datetime | None
+
+
+@dataclass(frozen=True)
+class VirtualMachine:
+    """One VM as Msvm_ComputerSystem showed it at one moment, and what belongs to it."""
+
+    id: str
+    name: str
+    reference: Reference
+    mode: int | None
+    state: int | None
+    health: int | None
+    failover_type: int | None
+    power: int | None
+    last_replication_time: datetime | None = None
+    configuration_time: datetime | None = None
+    """TimeOfLastConfigurationChange: moves when somebody fails the VM over anew."""
+    relationships: tuple[Relationship, ...] = ()
+    relationships_known: bool = True
+    """False on Windows Server 2012, which has no relationship class."""
+    jobs: tuple[Job, ...] = ()
+    """The replication jobs of this VM that had not ended."""
+    known_jobs: frozenset[str] = frozenset()
+    """The ids of all jobs of this VM the host still remembers, ended ones too."""
+    test_copies: tuple[TestCopy, ...] = ()
+    replica_id: str = ""
+    """Of a test copy: the replica it was made of, where the host said so."""
+    settings: tuple[Settings, ...] = ()
+    failed_over_point: str = ""
+    recovery_points: tuple[RecoveryPoint, ...] | None = None
+
+    def relationship(self, index: int) -> Relationship | None:
+        return next((found for found in self.relationships if found.index == index), None)
+
+    @property
+    def relationship_agrees(self) -> bool:
+        """Whether relationship 0 shows the same state as the VM (nothing to compare with on 2012)."""
+        if not self.relationships_known:
+            return True
+        primary = self.relationship(0)
+        if primary is None:
+            return self.mode in (numbers.ReplicationMode.NONE, numbers.ReplicationMode.TEST_REPLICA)
+        return primary.state == self.state
+
+    @property
+    def peer_host(self) -> str:
+        """The host on the other end of the primary relationship, as the settings name it."""
+        for settings in self.settings:
+            if settings.index == 0:
+                if self.mode == numbers.ReplicationMode.PRIMARY:
+                    return settings.recovery_host or settings.recovery_connection_point
+                return settings.primary_host or settings.primary_connection_point
+        return ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """One reading of a host. ``name`` is empty where the host's own instance was not visible."""
+
+    name: str
+    virtual_machines: tuple[VirtualMachine, ...]
+    unattributed_jobs: tuple[Job, ...] = field(default=())
+    """Running replication jobs that the host did not connect with any VM."""
+
+    def virtual_machine(self, vm_id: str) -> VirtualMachine | None:
+        return next((vm for vm in self.virtual_machines if vm.id == vm_id), None)

@@ -1,0 +1,500 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This file is for the internal use of the hyperv.replica collection only. It may change in any
+# release without notice; nothing outside the collection should import it.
+
+"""Results as plain data: what a play sees, and the sentences a person reads.
+
+The keys are documented in the RETURN of the modules; a test compares them. Names stand beside raw numbers.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor, Order, Run
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import Choice, Refusal
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import (
+    Consent,
+    Effect,
+    RunningVm,
+    Side,
+    Target,
+    decide,
+    situation_of,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Host, Job, Relationship, VirtualMachine
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
+    FailoverType,
+    JobState,
+    JobType,
+    Power,
+    ReplicationHealth,
+    ReplicationMode,
+    ReplicationState,
+    name_of,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import (
+    CALM,
+    HINTS,
+    WORST_CERTAINTY,
+    Certainty,
+    ErrorClass,
+    Outcome,
+    ReplicaError,
+)
+
+_LINES = 10
+
+_CERTAINTY_TEXT = {
+    Certainty.NOTHING_CHANGED: "Nothing was changed.",
+    Certainty.CHANGED: "The VM was changed.",
+    Certainty.BETWEEN_STATES: "The VM is between two states.",
+    Certainty.UNKNOWN: "Whether anything changed is not known; nothing was sent twice.",
+}
+
+_PROTECTION_ON_A_PRIMARY: dict[int, str] = {
+    ReplicationState.REPLICATING: "replicating",
+    ReplicationState.SUSPENDED: "needs_resume",
+    ReplicationState.CRITICAL: "needs_resume",
+    ReplicationState.WAITING_TO_START_RESYNCHRONIZATION: "needs_resync",
+    ReplicationState.RESYNCHRONIZATION_SUSPENDED: "needs_resync",
+    ReplicationState.DISK_UPDATE_CRITICAL: "needs_resync",
+}
+
+JsonDict = t.Dict[str, t.Any]
+
+
+def time_text(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
+
+
+def named(key: str, kind: t.Any, raw: int | None) -> JsonDict:
+    """A number as two keys: its name, and itself."""
+    return {key: name_of(kind, raw), f"{key}_raw": raw}
+
+
+def state_dict(vm: VirtualMachine) -> JsonDict:
+    """Mode, state, health and power of one reading."""
+    return {
+        **named("mode", ReplicationMode, vm.mode),
+        **named("state", ReplicationState, vm.state),
+        **named("health", ReplicationHealth, vm.health),
+        **named("power", Power, vm.power),
+    }
+
+
+def job_dict(job: Job | None) -> JsonDict | None:
+    if job is None:
+        return None
+    return {
+        "id": job.id,
+        **named("type", JobType, job.type),
+        **named("state", JobState, job.state),
+        "percent": job.percent,
+        "error_code": job.error_code,
+        "error_text": job.error_text,
+        "owner": job.owner,
+    }
+
+
+def protection(run: Run) -> str:
+    """Whether the VM is protected again, as far as this side alone can tell.
+
+    A replica right after a revert shows "replicating" whatever its primary does: that is no protection yet.
+    """
+    vm = run.after or run.before
+    if vm.mode == ReplicationMode.PRIMARY:
+        return "unknown" if vm.state is None else _PROTECTION_ON_A_PRIMARY.get(vm.state, "unknown")
+    at_ease = vm.state == ReplicationState.REPLICATING and vm.health == ReplicationHealth.OK
+    return "replicating" if at_ease and not run.changed and vm.mode != ReplicationMode.TEST_REPLICA else "unknown"
+
+
+def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
+    """One entry of ``vms``."""
+    vm = run.before
+    shown = run.after or vm
+    outcome = run.outcome or Outcome.FAILED
+    copy = vm.test_copies[0] if vm.test_copies else None
+    primary = vm.relationship(0)
+    return {
+        "id": vm.id,
+        "name": vm.name,
+        "relationship_id": primary.id if primary else None,
+        **state_dict(shown),
+        "before": state_dict(vm),
+        "after": state_dict(run.after) if run.after is not None and not order.check_mode else None,
+        "action": _VERBS[order.target.name] if _acted(run) else "none",
+        "changed": run.changed,
+        "return_value": run.return_value,
+        "job": job_dict(run.job or next((job for job in vm.jobs), None)),
+        "failed_over_point": (
+            {"id": run.point, **named("type", FailoverType, vm.failover_type)} if vm.failover_type else None
+        ),
+        "last_replication_time": time_text(shown.last_replication_time),
+        "peer_host": vm.peer_host,
+        "test_copy": {"id": copy.id, "name": copy.name} if copy else None,
+        "protection": protection(run),
+        "powered_off": run.powered_off,
+        "started": time_text(run.started),
+        "ended": time_text(run.ended),
+        "outcome": outcome.value,
+        "certainty": run.certainty.value,
+        "error_class": run.error.value if run.error else None,
+        "msg": _sentence(run, order, host),
+        "hint": _hint(run, order),
+    }
+
+
+_VERBS = {"reverted": "revert"}
+
+
+def _acted(run: Run) -> bool:
+    return run.sent or run.power_sent or run.outcome is Outcome.WOULD_CHANGE
+
+
+def _sentence(run: Run, order: Order, host: str) -> str:
+    """What happened, to which VM on which host, and what it means."""
+    vm = run.before
+    what = _what(run, order)
+    read = (
+        f"Read: mode {name_of(ReplicationMode, vm.mode)} ({vm.mode}), state {name_of(ReplicationState, vm.state)} "
+        f"({vm.state}), power {name_of(Power, vm.power)} ({vm.power})."
+    )
+    parts = [f"VM {vm.name!r} ({vm.id}) on {host}: {what}"]
+    if run.error is not None or run.outcome is Outcome.NOT_ATTEMPTED:
+        parts.append(read)
+        parts.append(_CERTAINTY_TEXT[run.certainty])
+    if run.detail and run.error is not None:
+        parts.append(f"The host says: {run.detail}")
+    return " ".join(parts)
+
+
+def _what(run: Run, order: Order) -> str:
+    outcome, row = run.outcome, run.decision.row
+    if run.cause:
+        return run.cause
+    if run.error is ErrorClass.WOULD_DISCARD:
+        return f"{row.reason} Reverting it would discard what the guest wrote since, and discard_guest_writes is not set."
+    if run.error is ErrorClass.VM_RUNNING:
+        return f"{row.reason} It must be off for that, and it is not."
+    if run.error is ErrorClass.VM_SAVED:
+        return f"{row.reason} It must be off for that, and it holds a saved state."
+    if run.error is ErrorClass.UNEXPECTED_STATE and run.decision.row.effect is Effect.CALL:
+        return f"{row.reason} It must be off for that, and its power state is one that nobody documented."
+    if run.error is ErrorClass.BUSY:
+        return f"{row.reason}{_jobs_text(run.before)}"
+    if outcome is Outcome.CHANGED:
+        after = run.after
+        state = name_of(ReplicationState, after.state) if after else ""
+        lost = " Its answer had been lost, and the state shows that it worked." if run.lost else ""
+        return f"{row.reason} {order.target.noun[0].upper()}{order.target.noun[1:]} is done; it is now {state}.{lost}"
+    if outcome is Outcome.WOULD_CHANGE:
+        power = " It would be turned off hard first." if run.decision.power_off else ""
+        return f"{row.reason} It would be reverted.{power}"
+    if outcome is Outcome.WOULD_WAIT:
+        if run.decision.wait_for_power:
+            return f"{row.reason} It is changing its power state; a run would wait for that and decide again."
+        return f"{row.reason} A run would wait for it and decide again."
+    if outcome is Outcome.IN_PROGRESS:
+        return f"{row.reason} {order.target.noun[0].upper()}{order.target.noun[1:]} runs as a job; nobody waits for it."
+    return row.reason
+
+
+def _jobs_text(vm: VirtualMachine) -> str:
+    texts = [
+        f" Job {job.id}: {name_of(JobType, job.type)} ({job.type}), state {name_of(JobState, job.state)} ({job.state}),"
+        f" {job.percent if job.percent is not None else '?'} %, owner {job.owner or 'unknown'},"
+        f" since {time_text(job.start_time) or 'unknown'}."
+        for job in vm.jobs
+    ]
+    return "".join(texts)
+
+
+def _hint(run: Run, order: Order) -> str:
+    hints = []
+    if run.error is not None:
+        hints.append(run.hint or HINTS[run.error])
+        if run.error is ErrorClass.WOULD_DISCARD:
+            power = decide(
+                order.target,
+                situation_of(order.target, run.before, order.consent.side),
+                run.before.power,
+                Consent(True, order.consent.running_vm, order.consent.side),
+            )
+            if power.consent_missing:
+                hints.append("The VM is not off either: " + HINTS[power.error or ErrorClass.VM_RUNNING])
+    if run.powered_off and run.error is not None:
+        hints.append("This run has turned the VM off and starts nothing by itself; Start-VM on the host starts it.")
+    calls_off = run.before.mode == ReplicationMode.PRIMARY and run.decision.row.effect is Effect.CALL
+    if calls_off and run.error is None:
+        hints.append("Calling off a planned failover does not touch the replica: make sure that it is not failed over.")
+    if run.outcome is Outcome.CHANGED and not calls_off:
+        hints.append("The primary is not mended by this: check its replication, and resume or resynchronize it there.")
+    return " ".join(hints)
+
+
+def refusal_dict(refusal: Refusal, host: str) -> JsonDict:
+    """An entry of ``vms`` for a name that leads to no VM."""
+    return _nameless(
+        refusal.name,
+        Outcome.FAILED,
+        refusal.error_class,
+        f"{refusal.message} Host {host}. Nothing was changed.",
+        HINTS[refusal.error_class],
+    )
+
+
+def absent_dict(name: str, host: str) -> JsonDict:
+    """An entry of ``vms`` for a name that this host does not have, where that is allowed."""
+    return _nameless(name, Outcome.NOT_HERE, None, f"VM {name!r} is not on {host}.", "")
+
+
+def _nameless(name: str, outcome: Outcome, error: ErrorClass | None, msg: str, hint: str) -> JsonDict:
+    nothing = {f"{key}{suffix}": None for key in ("mode", "state", "health", "power") for suffix in ("", "_raw")}
+    return {
+        "id": "",
+        "name": name,
+        "relationship_id": None,
+        **nothing,
+        "before": None,
+        "after": None,
+        "action": "none",
+        "changed": False,
+        "return_value": None,
+        "job": None,
+        "failed_over_point": None,
+        "last_replication_time": None,
+        "peer_host": "",
+        "test_copy": None,
+        "protection": "unknown",
+        "powered_off": False,
+        "started": None,
+        "ended": None,
+        "outcome": outcome.value,
+        "certainty": Certainty.NOTHING_CHANGED.value,
+        "error_class": error.value if error else None,
+        "msg": msg,
+        "hint": hint,
+    }
+
+
+def result_of(
+    conductor: Conductor, host: str, choice: Choice, refused: ReplicaError | None, *, everyone: bool, diff: bool
+) -> JsonDict:
+    """The result of a run on one host.
+
+    ``refused``: what kept the whole order from being carried out. ``everyone``: list also the VMs that needed nothing.
+    """
+    runs, order = conductor.runs, conductor.order
+    counts = Counter((run.outcome or Outcome.FAILED) for run in runs)
+    counts[Outcome.NOT_HERE] += len(choice.not_here)
+    counts[Outcome.FAILED] += len(choice.refusals)
+    shown = [run for run in runs if everyone or run.outcome not in CALM]
+    result: JsonDict = {
+        "changed": any(run.changed for run in runs),
+        "host": host,
+        "vms": [refusal_dict(refusal, host) for refusal in choice.refusals]
+        + [vm_dict(run, order, host) for run in shown]
+        + [absent_dict(name, host) for name in choice.not_here],
+        "summary": summary(counts),
+    }
+    troubles = troubles_of(conductor, host, choice, refused)
+    if troubles:
+        worst = troubles[0]
+        result.update(
+            failed=True,
+            error_class=worst.error.value,
+            certainty=overall_certainty(runs).value,
+            hint=worst.hint,
+        )
+        if lost_before_anything_was_sent(runs):
+            result["unreachable"] = True
+            del result["failed"]
+    result["msg"] = message(host, order, counts, troubles)
+    if diff:
+        result["diff"] = [diff_of(run, order, host) for run in runs if run.changed]
+    return result
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something a person must read: a VM, a name or the whole order that failed."""
+
+    error: ErrorClass
+    certainty: Certainty
+    text: str
+    hint: str
+
+
+def troubles_of(
+    conductor: Conductor, host: str, choice: Choice, refused: ReplicaError | None
+) -> list[Trouble]:
+    """All failures, those that need a person most in front."""
+    order = conductor.order
+    troubles = [] if refused is None else [
+        Trouble(refused.error_class, refused.certainty, f"{refused.message} Nothing was changed.", refused.hint)
+    ]
+    troubles += [
+        Trouble(
+            refusal.error_class,
+            Certainty.NOTHING_CHANGED,
+            f"{refusal.message} Nothing was changed.",
+            HINTS[refusal.error_class],
+        )
+        for refusal in choice.refusals
+    ]
+    troubles += [
+        Trouble(run.error, run.certainty, _sentence(run, order, host), _hint(run, order))
+        for run in conductor.runs
+        if run.error is not None
+    ]
+    return sorted(troubles, key=lambda trouble: WORST_CERTAINTY.index(trouble.certainty))
+
+
+def lost_before_anything_was_sent(runs: t.Sequence[Run]) -> bool:
+    """Whether the host went away between the reading and the first call: for Ansible it is unreachable then."""
+    failing = {run.error for run in runs if run.error is not None}
+    return failing == {ErrorClass.CONNECTION_LOST} and not any(run.sent or run.power_sent for run in runs)
+
+
+def summary(counts: t.Mapping[Outcome, int]) -> JsonDict:
+    result: JsonDict = {outcome.value: counts.get(outcome, 0) for outcome in Outcome}
+    result["total"] = sum(result.values())
+    return result
+
+
+def overall_certainty(runs: t.Iterable[Run]) -> Certainty:
+    """The worst there is: one VM that was changed makes "nothing was changed" untrue for the whole."""
+    seen = {run.certainty for run in runs if run.error is not None}
+    seen |= {Certainty.CHANGED for run in runs if run.changed and run.certainty is not Certainty.BETWEEN_STATES}
+    seen |= {run.certainty for run in runs if run.outcome is Outcome.IN_PROGRESS}
+    return next((certainty for certainty in WORST_CERTAINTY if certainty in seen), Certainty.NOTHING_CHANGED)
+
+
+def message(host: str, order: Order, counts: t.Mapping[Outcome, int], troubles: t.Sequence[Trouble]) -> str:
+    """At most ten lines: the counts, then the worst VMs with their hints."""
+    told = ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts.get(outcome))
+    mode = " (check mode: nothing was sent)" if order.check_mode else ""
+    lines = [f"{host}: {told or 'no VMs'}{mode}."]
+    room = _LINES - 2
+    lines += [f"{trouble.text} {trouble.hint}" for trouble in troubles[:room]]
+    if len(troubles) > room:
+        lines.append(f"... and {len(troubles) - room} more; see vms.")
+    return "\n".join(lines)
+
+
+def diff_of(run: Run, order: Order, host: str) -> JsonDict:
+    """Before and after of one VM. In check mode the state is named by what is certain: that it is left."""
+    before = state_dict(run.before)
+    if order.check_mode:
+        after = {**before, "state": "not in a failover", "state_raw": None}
+        if run.decision.power_off:
+            after.update(named("power", Power, Power.OFF))
+    else:
+        after = state_dict(run.after) if run.after else {key: "unknown" for key in before}
+    header = f"{run.before.name} ({run.before.id}) on {host}"
+    return {
+        "before_header": header,
+        "after_header": header,
+        "before": _diff_text(before),
+        "after": _diff_text(after),
+    }
+
+
+def diff_text(diffs: t.Iterable[t.Mapping[str, str]]) -> str:
+    """A diff for people, where Ansible shows none."""
+    return "\n".join(
+        f"{diff['before_header']}: {' '.join(diff['before'].split())} -> {' '.join(diff['after'].split())}"
+        for diff in diffs
+    )
+
+
+def _diff_text(state: t.Mapping[str, t.Any]) -> str:
+    lines = []
+    for key in ("mode", "state", "power"):
+        raw = state.get(f"{key}_raw")
+        lines.append(f"{key}: {state[key]}" + ("" if raw is None else f" ({raw})"))
+    return "\n".join(lines) + "\n"
+
+
+def relationship_dict(link: Relationship) -> JsonDict:
+    return {
+        "id": link.id,
+        "index": link.index,
+        **named("state", ReplicationState, link.state),
+        **named("health", ReplicationHealth, link.health),
+        **named("failed_over_type", FailoverType, link.failover_type),
+        **named("last_replication_type", FailoverType, link.last_replication_type),
+        "last_replication_time": time_text(link.last_replication_time),
+        "last_application_consistent_replication_time": time_text(link.last_application_consistent_replication_time),
+        "last_apply_time": time_text(link.last_apply_time),
+    }
+
+
+def info_dict(vm: VirtualMachine, target: Target) -> JsonDict:
+    """One VM as ``replication_info`` shows it."""
+    everything_allowed = Consent(True, RunningVm.TURN_OFF, Side.ANY)
+    decision = decide(target, situation_of(target, vm, Side.ANY), vm.power, everything_allowed)
+    primary = vm.relationship(0)
+    consistent = primary.last_application_consistent_replication_time if primary else None
+    result: JsonDict = {
+        "id": vm.id,
+        "name": vm.name,
+        **state_dict(vm),
+        **named("failed_over_type", FailoverType, vm.failover_type),
+        "last_replication_time": time_text(vm.last_replication_time),
+        "last_application_consistent_replication_time": time_text(consistent),
+        "relationships": [relationship_dict(link) for link in vm.relationships],
+        "settings": [
+            {
+                "index": settings.index,
+                "primary_host": settings.primary_host,
+                "recovery_host": settings.recovery_host,
+                "primary_connection_point": settings.primary_connection_point,
+                "recovery_connection_point": settings.recovery_connection_point,
+                "recovery_port": settings.recovery_port,
+                "authentication_type_raw": settings.authentication_type,
+                "replication_interval": settings.replication_interval,
+            }
+            for settings in vm.settings
+        ],
+        "peer_host": vm.peer_host,
+        "jobs": [job_dict(job) for job in vm.jobs],
+        "test_copies": [{"id": copy.id, "name": copy.name} for copy in vm.test_copies],
+        "replica_id": vm.replica_id,
+        "revertible": decision.effect is Effect.CALL,
+        "consistent": vm.relationship_agrees,
+    }
+    if vm.recovery_points is not None:
+        result["recovery_points"] = [
+            {"id": point.id, "name": point.name, "type": point.type, "time": time_text(point.time)}
+            for point in vm.recovery_points
+        ]
+    return result
+
+
+def info_result(host: Host, host_name: str, choice: Choice, target: Target) -> JsonDict:
+    """The result of replication_info. A name that leads to no VM fails it, and still shows the others."""
+    result: JsonDict = {
+        "changed": False,
+        "host": host_name,
+        "vms": [info_dict(vm, target) for vm in choice.vms],
+        "unattributed_jobs": [job_dict(job) for job in host.unattributed_jobs],
+        "not_here": list(choice.not_here),
+    }
+    if choice.refusals:
+        worst = choice.refusals[0]
+        result.update(
+            failed=True,
+            msg="\n".join(f"{refusal.message} Host {host_name}." for refusal in choice.refusals[:_LINES]),
+            error_class=worst.error_class.value,
+            certainty=Certainty.NOTHING_CHANGED.value,
+            hint=HINTS[worst.error_class],
+        )
+    return result

@@ -1,0 +1,372 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This file is for the internal use of the hyperv.replica collection only. It may change in any
+# release without notice; nothing outside the collection should import it.
+
+"""Reading a host: a fixed number of queries, whatever the number of VMs.
+
+Six queries make a reading: the VMs (and the host itself, which is of the same class), their relationships, their
+settings, the replication jobs that have not ended, which job concerns which VM, and the test copies.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
+    CimSession,
+    Failed,
+    Get,
+    Instance,
+    Kind,
+    Query,
+    Reference,
+    Step,
+    Value,
+    quote,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
+    Host,
+    Job,
+    RecoveryPoint,
+    Relationship,
+    Settings,
+    TestCopy,
+    VirtualMachine,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import JOB_ENDED, REPLICATION_JOBS
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass, ReplicaError
+
+RUNNING_REPLICATION_JOBS = (
+    f"JobType >= {REPLICATION_JOBS.start} AND JobType < {REPLICATION_JOBS.stop} AND "
+    + " AND ".join(f"JobState <> {int(state)}" for state in sorted(JOB_ENDED))
+)
+"""A WQL condition on Msvm_ConcreteJob. Unknown states count as not ended."""
+
+COMPUTER_SYSTEMS = Query("SELECT * FROM Msvm_ComputerSystem")
+RELATIONSHIPS = Query("SELECT * FROM Msvm_ReplicationRelationship")
+SETTINGS = Query("SELECT * FROM Msvm_ReplicationSettingData")
+JOBS = Query(f"SELECT * FROM Msvm_ConcreteJob WHERE {RUNNING_REPLICATION_JOBS}")
+AFFECTED = Query("SELECT * FROM Msvm_AffectedJobElement")
+TEST_COPIES = Query("SELECT * FROM Msvm_ReplicaSystemDependency")
+READING: tuple[Query, ...] = (COMPUTER_SYSTEMS, RELATIONSHIPS, SETTINGS, JOBS, AFFECTED, TEST_COPIES)
+
+LAST_APPLIED = Query("SELECT * FROM Msvm_LastAppliedSnapshot")
+RECOVERY_POINTS = Query(
+    "SELECT * FROM Msvm_VirtualSystemSettingData WHERE VirtualSystemType LIKE 'Microsoft:Hyper-V:Snapshot:Replica:%'"
+)
+
+# A longer list of conditions costs the host more than the few instances it spares.
+_NARROW = 40
+
+_GUID = re.compile(r"\A\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?\Z", re.IGNORECASE)
+_HVR = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\HVR(?:\\([01]))?\Z", re.IGNORECASE)
+_NEVER = 1601  # the year of a datetime that was never set
+_POINT_TYPES = {
+    "Standard": "standard",
+    "ApplicationConsistent": "application_consistent",
+    "PlannedFailover": "planned_failover",
+}
+
+
+def guid(text: str) -> str:
+    """The GUID in a text, upper case and without braces; empty when it is none."""
+    match = _GUID.match(text.strip())
+    return match.group(1).upper() if match else ""
+
+
+def read_host(session: CimSession, *, gather: t.Collection[str] = ()) -> Host:
+    """One reading of the host.
+
+    Where a VM and its relationship 0 show different states, both are read once more: a change may have come
+    between the two queries. What still differs then is left for the decision tables.
+
+    ``gather``: ``recovery_points`` costs one query more. Raises ReplicaError.
+    """
+    extra: list[Query] = [RECOVERY_POINTS] if "recovery_points" in gather else []
+    answers = ask(session, [*READING, *extra], optional=(RELATIONSHIPS,))
+    host = _host(answers)
+    if any(not vm.relationship_agrees for vm in host.virtual_machines):
+        answers.update(ask(session, [COMPUTER_SYSTEMS, RELATIONSHIPS], optional=(RELATIONSHIPS,)))
+        host = _host(answers)
+    return host
+
+
+def read_again(session: CimSession, before: t.Sequence[VirtualMachine]) -> dict[str, VirtualMachine]:
+    """The VMs as they are now: mode, state, power and relationships; the rest as it was. Missing ones are gone.
+
+    Two queries, whatever the number of VMs. Raises ReplicaError.
+    """
+    if len(before) > _NARROW:
+        queries = [COMPUTER_SYSTEMS, RELATIONSHIPS]
+    else:
+        names = " OR ".join(f"Name = {quote(vm.id)}" for vm in before)
+        ids = " OR ".join(f"InstanceID = {quote(link.id)}" for vm in before for link in vm.relationships)
+        queries = [Query(f"{COMPUTER_SYSTEMS.wql} WHERE {names}")]
+        if ids:
+            queries.append(Query(f"{RELATIONSHIPS.wql} WHERE {ids}"))
+    answers = ask(session, queries, optional=tuple(queries[1:]))
+    relationships = _relationships(answers[queries[1]]) if len(queries) > 1 else {}
+    result = {}
+    known = {vm.id: vm for vm in before}
+    for instance in answers[queries[0]] or ():
+        vm = _virtual_machine(instance)
+        if vm is not None and vm.id in known:
+            result[vm.id] = replace(
+                known[vm.id],
+                name=vm.name,
+                mode=vm.mode,
+                state=vm.state,
+                health=vm.health,
+                failover_type=vm.failover_type,
+                power=vm.power,
+                last_replication_time=vm.last_replication_time,
+                configuration_time=vm.configuration_time,
+                relationships=relationships.get(vm.id, ()),
+            )
+    return result
+
+
+def read_job(session: CimSession, reference: Reference) -> Job | None:
+    """One job by its reference; None when the host no longer knows it. Raises ReplicaError."""
+    (answer,) = session.run([Get(reference)])
+    if isinstance(answer, Failed):
+        raise ReplicaError.from_cim(answer.error, "reading a job")
+    return job_of(answer) if isinstance(answer, Instance) else None
+
+
+def read_affected(session: CimSession, jobs: t.Iterable[Job]) -> dict[str, list[Job]]:
+    """For each VM id its jobs among ``jobs``. One query. Raises ReplicaError."""
+    answers = ask(session, [AFFECTED])
+    by_job = _affected(answers[AFFECTED] or ())
+    result: dict[str, list[Job]] = {}
+    for job in jobs:
+        for vm_id in by_job.get(job.id, ()):
+            result.setdefault(vm_id, []).append(job)
+    return result
+
+
+def failed_over_points(instances: t.Iterable[Instance]) -> dict[str, str]:
+    """VM id → id of the recovery point it was failed over to, from Msvm_LastAppliedSnapshot."""
+    points = {}
+    for instance in instances:
+        ends = [end for end in instance.properties.values() if isinstance(end, Reference)]
+        vm_id = next((guid(end.key("Name") or "") for end in ends if end.class_name == "Msvm_ComputerSystem"), "")
+        point = next((end.key("InstanceID") or "" for end in ends if end.key("InstanceID")), "")
+        if vm_id and point:
+            points[vm_id] = point
+    return points
+
+
+def ask(
+    session: CimSession, queries: t.Sequence[Query], optional: t.Collection[Query] = ()
+) -> dict[Query, tuple[Instance, ...] | None]:
+    """Queries in one go. An optional one is answered with None where the host has no such class."""
+    steps: list[Step] = list(queries)
+    result: dict[Query, tuple[Instance, ...] | None] = {}
+    for query, answer in zip(queries, session.run(steps)):
+        if isinstance(answer, Failed):
+            if query in optional and answer.error.kind is Kind.NOT_FOUND:
+                result[query] = None
+                continue
+            raise ReplicaError.from_cim(answer.error, "reading the state of the virtual machines")
+        if not isinstance(answer, tuple):
+            raise ReplicaError(ErrorClass.PROTOCOL_ERROR, f"a query was answered with {type(answer).__name__}")
+        result[query] = answer
+    return result
+
+
+def job_of(instance: Instance) -> Job:
+    job_id = _text(instance.get("InstanceID"))
+    return Job(
+        reference=instance.reference or Reference.of(instance.class_name, InstanceID=job_id),
+        id=job_id,
+        type=_number(instance.get("JobType")),
+        state=_number(instance.get("JobState")),
+        percent=_number(instance.get("PercentComplete")),
+        error_code=_number(instance.get("ErrorCode")),
+        error_text=_text(instance.get("ErrorDescription")),
+        owner=_text(instance.get("Owner")),
+        start_time=_time(instance.get("StartTime")),
+    )
+
+
+def _host(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> Host:
+    host_name = ""
+    found: list[VirtualMachine] = []
+    systems = answers[COMPUTER_SYSTEMS] or ()
+    for instance in systems:
+        vm = _virtual_machine(instance)
+        if vm is None:
+            host_name = _text(instance.get("ElementName")) or _text(instance.get("Name"))
+        else:
+            found.append(vm)
+    if not systems:
+        raise ReplicaError(
+            ErrorClass.ACCESS_FILTERED,
+            "The host answered, but showed no virtual machine and not even itself. That is what a filtered user sees; "
+            "it does not mean that there are none.",
+        )
+    relationship_instances = answers[RELATIONSHIPS]
+    relationships = _relationships(relationship_instances)
+    settings = _settings(answers[SETTINGS] or ())
+    affected = _affected(answers[AFFECTED] or ())
+    running = [job_of(instance) for instance in answers[JOBS] or ()]
+    jobs: dict[str, list[Job]] = {}
+    for job in running:
+        for vm_id in affected.get(job.id, ()):
+            jobs.setdefault(vm_id, []).append(job)
+    remembered: dict[str, set[str]] = {}
+    for job_id, vm_ids in affected.items():
+        for vm_id in vm_ids:
+            remembered.setdefault(vm_id, set()).add(job_id)
+    names = {vm.id: vm.name for vm in found}
+    copies: dict[str, list[TestCopy]] = {}
+    replica_of: dict[str, str] = {}
+    for instance in answers[TEST_COPIES] or ():
+        replica, copy = _vm_id(instance.get("Antecedent")), _vm_id(instance.get("Dependent"))
+        if replica and copy:
+            copies.setdefault(replica, []).append(TestCopy(copy, names.get(copy, "")))
+            replica_of[copy] = replica
+    points = _recovery_points(answers[RECOVERY_POINTS] or ()) if RECOVERY_POINTS in answers else None
+    complete = [
+        replace(
+            vm,
+            relationships=relationships.get(vm.id, ()),
+            relationships_known=relationship_instances is not None,
+            settings=settings.get(vm.id, ()),
+            jobs=tuple(jobs.get(vm.id, ())),
+            known_jobs=frozenset(remembered.get(vm.id, ())),
+            test_copies=tuple(copies.get(vm.id, ())),
+            replica_id=replica_of.get(vm.id, ""),
+            recovery_points=None if points is None else tuple(points.get(vm.id, ())),
+        )
+        for vm in found
+    ]
+    return Host(
+        name=host_name,
+        virtual_machines=tuple(complete),
+        unattributed_jobs=tuple(job for job in running if not affected.get(job.id)),
+    )
+
+
+def _virtual_machine(instance: Instance) -> VirtualMachine | None:
+    """The VM of an Msvm_ComputerSystem; None for the host, whose Name is no GUID."""
+    name = _text(instance.get("Name"))
+    vm_id = guid(name)
+    if not vm_id:
+        return None
+    reference = instance.reference or Reference.of(
+        instance.class_name, CreationClassName=_text(instance.get("CreationClassName")), Name=name
+    )
+    return VirtualMachine(
+        id=vm_id,
+        name=_text(instance.get("ElementName")),
+        reference=reference,
+        mode=_number(instance.get("ReplicationMode")),
+        state=_number(instance.get("ReplicationState")),
+        health=_number(instance.get("ReplicationHealth")),
+        failover_type=_number(instance.get("FailedOverReplicationType")),
+        power=_number(instance.get("EnabledState")),
+        last_replication_time=_time(instance.get("LastReplicationTime")),
+        configuration_time=_time(instance.get("TimeOfLastConfigurationChange")),
+    )
+
+
+def _relationships(instances: tuple[Instance, ...] | None) -> dict[str, tuple[Relationship, ...]]:
+    result: dict[str, list[Relationship]] = {}
+    for instance in instances or ():
+        instance_id = _text(instance.get("InstanceID"))
+        match = _HVR.match(instance_id)
+        if match is None:
+            raise ReplicaError(
+                ErrorClass.PROTOCOL_ERROR,
+                f"A replication relationship has the id {instance_id!r}, which names no VM. Nothing was decided on it.",
+            )
+        result.setdefault(match.group(1).upper(), []).append(
+            Relationship(
+                id=instance_id,
+                index=int(match.group(2) or 0),
+                state=_number(instance.get("ReplicationState")),
+                health=_number(instance.get("ReplicationHealth")),
+                failover_type=_number(instance.get("FailedOverReplicationType")),
+                last_replication_type=_number(instance.get("LastReplicationType")),
+                last_replication_time=_time(instance.get("LastReplicationTime")),
+                last_application_consistent_replication_time=_time(
+                    instance.get("LastApplicationConsistentReplicationTime")
+                ),
+                last_apply_time=_time(instance.get("LastApplyTime")),
+            )
+        )
+    return {vm_id: tuple(sorted(links, key=lambda link: link.index)) for vm_id, links in result.items()}
+
+
+def _settings(instances: t.Iterable[Instance]) -> dict[str, tuple[Settings, ...]]:
+    result: dict[str, list[Settings]] = {}
+    for instance in instances:
+        match = _HVR.match(_text(instance.get("InstanceID")))
+        if match is None:
+            continue  # a template of the host, of no VM
+        result.setdefault(match.group(1).upper(), []).append(
+            Settings(
+                index=int(match.group(2) or 0),
+                primary_host=_text(instance.get("PrimaryHostSystem")),
+                recovery_host=_text(instance.get("RecoveryHostSystem")),
+                primary_connection_point=_text(instance.get("PrimaryConnectionPoint")),
+                recovery_connection_point=_text(instance.get("RecoveryConnectionPoint")),
+                recovery_port=_number(instance.get("RecoveryServerPortNumber")),
+                authentication_type=_number(instance.get("AuthenticationType")),
+                replication_interval=_number(instance.get("ReplicationInterval")),
+            )
+        )
+    return {vm_id: tuple(sorted(found, key=lambda one: one.index)) for vm_id, found in result.items()}
+
+
+def _affected(instances: t.Iterable[Instance]) -> dict[str, list[str]]:
+    """Job id → the ids of the VMs it concerns."""
+    result: dict[str, list[str]] = {}
+    for instance in instances:
+        job = instance.get("AffectingElement")
+        vm_id = _vm_id(instance.get("AffectedElement"))
+        job_id = job.key("InstanceID") if isinstance(job, Reference) else None
+        if job_id and vm_id:
+            result.setdefault(job_id, []).append(vm_id)
+    return result
+
+
+def _recovery_points(instances: t.Iterable[Instance]) -> dict[str, list[RecoveryPoint]]:
+    result: dict[str, list[RecoveryPoint]] = {}
+    for instance in instances:
+        kind = _text(instance.get("VirtualSystemType")).rpartition(":")[2]
+        vm_id = guid(_text(instance.get("VirtualSystemIdentifier")))
+        result.setdefault(vm_id, []).append(
+            RecoveryPoint(
+                id=_text(instance.get("InstanceID")),
+                name=_text(instance.get("ElementName")),
+                type=_POINT_TYPES.get(kind, "unknown"),
+                time=_time(instance.get("CreationTime")),
+            )
+        )
+    oldest = datetime.min.replace(tzinfo=timezone.utc)
+    return {vm_id: sorted(points, key=lambda point: point.time or oldest) for vm_id, points in result.items()}
+
+
+def _vm_id(value: Value) -> str:
+    return guid(value.key("Name") or "") if isinstance(value, Reference) else ""
+
+
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Value) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _time(value: Value) -> datetime | None:
+    return value if isinstance(value, datetime) and value.year > _NEVER else None
