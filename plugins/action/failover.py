@@ -57,7 +57,9 @@ class ActionModule(_action.ReplicaAction):
             raise ReplicaError(ErrorClass.INVALID_ARGUMENT, "exclude goes with all=true only.")
         for key, least in _LEAST.items():
             if arguments[key] is not None and not arguments[key] >= least:
-                raise ReplicaError(ErrorClass.INVALID_ARGUMENT, f"{key} is {arguments[key]}; it must be {least:g} or more.")
+                raise ReplicaError(
+                    ErrorClass.INVALID_ARGUMENT, f"{key} is {arguments[key]}; it must be {least:g} or more."
+                )
 
     def act(self, session: CimSession, arguments: dict[str, t.Any], talk: _action.Talk) -> dict[str, t.Any]:
         order = Order(

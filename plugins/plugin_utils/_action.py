@@ -21,6 +21,7 @@ from datetime import datetime, timezone
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_wsman import open_session
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import CimError, CimSession
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor, Progress, Run
@@ -89,7 +90,7 @@ class ReplicaAction(ActionBase):
             raise ReplicaError(
                 ErrorClass.INVALID_ARGUMENT,
                 "This module does not run with async: it waits for the jobs on the host itself.",
-                hint="Leave async out. wait=false returns as soon as the calls are sent; timeout bounds the whole task.",
+                hint="Leave async out. wait=false returns once the calls are sent; timeout bounds the whole task.",
             )
         try:
             _checked, arguments = self.validate_argument_spec(argument_spec=self.SPEC)

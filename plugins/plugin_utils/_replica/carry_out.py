@@ -321,7 +321,7 @@ class Conductor:
         if starting and not self._points_read:
             self._digest_points(answers[0], starting)
             answers = answers[1:]
-        for (run, step), answer in zip(owners, answers):
+        for (run, step), answer in zip(owners, answers, strict=False):
             self._digest(run, step, answer)
         if wait:
             self._digest_wait(answers[-1])

@@ -83,9 +83,7 @@ def _resolve(host: Host, names: t.Sequence[str]) -> tuple[list[VirtualMachine], 
         elif matches:
             ids = ", ".join(sorted(vm.id for vm in matches))
             refusals.append(
-                Refusal(
-                    name, ErrorClass.AMBIGUOUS_NAME, f"{len(matches)} VMs on this host are called {name!r}: {ids}."
-                )
+                Refusal(name, ErrorClass.AMBIGUOUS_NAME, f"{len(matches)} VMs on this host are called {name!r}: {ids}.")
             )
         elif "*" in name or "?" in name:
             refusals.append(

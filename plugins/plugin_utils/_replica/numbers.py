@@ -136,9 +136,7 @@ class JobState(enum.IntEnum):
     COMPLETED_WITH_WARNINGS = 32768
 
 
-JOB_RUNNING = frozenset(
-    {JobState.NEW, JobState.STARTING, JobState.RUNNING, JobState.SUSPENDED, JobState.SHUTTING_DOWN}
-)
+JOB_RUNNING = frozenset({JobState.NEW, JobState.STARTING, JobState.RUNNING, JobState.SUSPENDED, JobState.SHUTTING_DOWN})
 JOB_SUCCEEDED = frozenset({JobState.COMPLETED, JobState.COMPLETED_WITH_WARNINGS})
 JOB_CANCELLED = frozenset({JobState.TERMINATED, JobState.KILLED})
 JOB_FAILED = frozenset({JobState.EXCEPTION})

@@ -128,10 +128,10 @@ UNREACHABLE = frozenset({Kind.AUTHENTICATION, Kind.CONNECTION, Kind.CERTIFICATE}
 """Errors that Ansible reports as an unreachable host, as long as no method call was sent."""
 
 HINTS: dict[ErrorClass, str] = {
-    ErrorClass.NOT_REPLICATED: "Name only VMs that Hyper-V Replica protects, or use all=true, which passes over the others.",
+    ErrorClass.NOT_REPLICATED: "Name only VMs that Hyper-V Replica protects; all=true passes over the others.",
     ErrorClass.TEST_COPY: "This is the copy that a test failover made. Name the replica it was made of; a test "
     "copy is ended with a test failover clean-up, not with a revert.",
-    ErrorClass.TEST_COPY_PRESENT: "Remove the test copy first (in Hyper-V Manager: Stop Test Failover), then run again.",
+    ErrorClass.TEST_COPY_PRESENT: "Remove the test copy first (Hyper-V Manager: Stop Test Failover), then run again.",
     ErrorClass.WRONG_SIDE: "Run the task against the other host of the pair, or change the option side.",
     ErrorClass.COMMITTED: "A committed failover is final. Go forward: reverse the replication so that this host "
     "becomes the primary.",
@@ -152,10 +152,11 @@ HINTS: dict[ErrorClass, str] = {
     ErrorClass.TOO_MANY: "Look at the list; if all of them are meant, raise max_changes.",
     ErrorClass.ACCESS_DENIED: "Check user and password; the user needs to be a local administrator or a member of "
     "Hyper-V Administrators with remote WMI rights on this host.",
-    ErrorClass.ACCESS_FILTERED: "The user is let in but sees no VM and not even the host itself: most often UAC filters "
-    "a remote administrator. Use a domain account, or a member of Hyper-V Administrators.",
-    ErrorClass.SERVICE_UNAVAILABLE: "Is this a Hyper-V host, and does its Virtual Machine Management service (vmms) run?",
-    ErrorClass.NOT_SUPPORTED: "This host does not offer the operation. On a cluster, run it on the node that owns the VM.",
+    ErrorClass.ACCESS_FILTERED: "The user is let in but sees no VM and not even the host itself: most often UAC "
+    "filters a remote administrator. Use a domain account, or a member of Hyper-V Administrators.",
+    ErrorClass.SERVICE_UNAVAILABLE: "Check that this is a Hyper-V host and that its Virtual Machine Management service "
+    "(vmms) runs.",
+    ErrorClass.NOT_SUPPORTED: "This host does not offer the operation. On a cluster, run it on the node of the VM.",
     ErrorClass.INVALID_STATE: "The host refused: the VM was not in a state for this at that moment. Look at power, "
     "checkpoints and running tasks of the VM, then run again.",
     ErrorClass.IN_USE: "A backup, an export or another operation holds the VM. Run again when it has ended.",
@@ -174,8 +175,8 @@ HINTS: dict[ErrorClass, str] = {
     ErrorClass.JOB_LOST: "The job is gone and the VM does not show its effect. Look at the VM before running again.",
     ErrorClass.CONNECTION_LOST: "Check that the host is up and its WinRM listener can be reached from the controller, "
     "then run again: the task reads the state first and does nothing twice.",
-    ErrorClass.PROTOCOL_ERROR: "The answer is not what a WinRM listener of a Hyper-V host sends. Check address and port, "
-    "and what stands between the controller and the host.",
+    ErrorClass.PROTOCOL_ERROR: "The answer is not what a WinRM listener of a Hyper-V host sends. Check address and "
+    "port, and what stands between the controller and the host.",
     ErrorClass.UNSUPPORTED_CONNECTION: "Use the winrm or the psrp connection, without become and with the default "
     "session configuration.",
     ErrorClass.INVALID_ARGUMENT: "Correct the task; see the documentation of the module.",

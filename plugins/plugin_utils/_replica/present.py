@@ -28,7 +28,12 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide imp
     decide,
     situation_of,
 )
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Host, Job, Relationship, VirtualMachine
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
+    Host,
+    Job,
+    Relationship,
+    VirtualMachine,
+)
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
     FailoverType,
     JobState,
@@ -67,7 +72,7 @@ _PROTECTION_ON_A_PRIMARY: dict[int, str] = {
     ReplicationState.DISK_UPDATE_CRITICAL: "needs_resync",
 }
 
-JsonDict = t.Dict[str, t.Any]
+JsonDict = dict[str, t.Any]
 
 
 def time_text(time: datetime | None) -> str | None:
@@ -180,7 +185,9 @@ def _what(run: Run, order: Order) -> str:
     if run.cause:
         return run.cause
     if run.error is ErrorClass.WOULD_DISCARD:
-        return f"{row.reason} Reverting it would discard what the guest wrote since, and discard_guest_writes is not set."
+        return (
+            f"{row.reason} Reverting it would discard what the guest wrote since, and discard_guest_writes is not set."
+        )
     if run.error is ErrorClass.VM_RUNNING:
         return f"{row.reason} It must be off for that, and it is not."
     if run.error is ErrorClass.VM_SAVED:
@@ -332,14 +339,14 @@ class Trouble:
     hint: str
 
 
-def troubles_of(
-    conductor: Conductor, host: str, choice: Choice, refused: ReplicaError | None
-) -> list[Trouble]:
+def troubles_of(conductor: Conductor, host: str, choice: Choice, refused: ReplicaError | None) -> list[Trouble]:
     """All failures, those that need a person most in front."""
     order = conductor.order
-    troubles = [] if refused is None else [
-        Trouble(refused.error_class, refused.certainty, f"{refused.message} Nothing was changed.", refused.hint)
-    ]
+    troubles = (
+        []
+        if refused is None
+        else [Trouble(refused.error_class, refused.certainty, f"{refused.message} Nothing was changed.", refused.hint)]
+    )
     troubles += [
         Trouble(
             refusal.error_class,
@@ -397,7 +404,7 @@ def diff_of(run: Run, order: Order, host: str) -> JsonDict:
         if run.decision.power_off:
             after.update(named("power", Power, Power.OFF))
     else:
-        after = state_dict(run.after) if run.after else {key: "unknown" for key in before}
+        after = state_dict(run.after) if run.after else dict.fromkeys(before, "unknown")
     header = f"{run.before.name} ({run.before.id}) on {host}"
     return {
         "before_header": header,

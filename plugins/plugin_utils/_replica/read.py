@@ -169,7 +169,7 @@ def ask(
     """Queries in one go. An optional one is answered with None where the host has no such class."""
     steps: list[Step] = list(queries)
     result: dict[Query, tuple[Instance, ...] | None] = {}
-    for query, answer in zip(queries, session.run(steps)):
+    for query, answer in zip(queries, session.run(steps), strict=True):
         if isinstance(answer, Failed):
             if query in optional and answer.error.kind is Kind.NOT_FOUND:
                 result[query] = None
