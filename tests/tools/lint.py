@@ -67,7 +67,7 @@ def run(command: list[str], collection: Path, **environment: str) -> Ended:
 
 
 def ruff(collection: Path) -> Ended:
-    return run(["ruff", "check", "--no-cache", "."], collection)
+    return run(["ruff", "check", "--no-cache", "--output-format", "concise", "."], collection)
 
 
 def mypy(collection: Path) -> Ended:
