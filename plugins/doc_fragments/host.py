@@ -1,0 +1,68 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the modules that talk to a Hyper-V host have in common."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  missing:
+    description:
+      - What to do when a name of O(name) fits no VM on this host.
+      - V(fail) ends the task with RV(error_class=vm_not_found) before anything is changed.
+      - V(ignore) passes over the name. On a cluster a VM lives on one of the nodes, so each node passes over
+        the VMs of the others.
+    type: str
+    choices:
+      - fail
+      - ignore
+    default: fail
+requirements:
+  - On the controller, C(pywinrm) for the connection P(ansible.builtin.winrm#connection), or C(pypsrp) for the
+    connection P(ansible.builtin.psrp#connection).
+  - On the host, Windows Server 2012 or newer with the Hyper-V role, and a WinRM listener. No PowerShell is started,
+    no file is copied, and no Python is needed there.
+attributes:
+  action:
+    support: full
+  action_group:
+    description: Use C(group/hyperv.replica.replica) in C(module_defaults).
+    support: full
+    membership:
+      - hyperv.replica.replica
+  async:
+    support: none
+    details:
+      - The task is refused. A host works by itself once it was asked to, so there is nothing to put into the background.
+  become:
+    support: none
+    details:
+      - The task is refused. WS-Management acts as the user of the connection, and as nobody else.
+  bypass_host_loop:
+    support: none
+  connection:
+    support: partial
+    details:
+      - The connections P(ansible.builtin.winrm#connection) and P(ansible.builtin.psrp#connection), the latter with
+        the default session configuration. Any other is refused.
+  delegation:
+    support: full
+  platform:
+    platforms: windows
+notes:
+  - Nothing here has run against a real Windows host yet. It was built from Microsoft's documentation and is tested
+    against the simulated hosts in the repository of this collection.
+  - Each host is asked about its own VMs only. No host connects to another, so there is no double hop and no need for
+    CredSSP or delegation.
+seealso:
+  - name: Hyper-V WMI provider (V2)
+    description: Microsoft's documentation of the classes and methods that are used.
+    link: https://learn.microsoft.com/windows/win32/hyperv_v2/windows-virtualization-portal
+  - name: Set up Hyper-V Replica
+    description: Microsoft's guide to the feature itself.
+    link: https://learn.microsoft.com/windows-server/virtualization/hyper-v/manage/set-up-hyper-v-replica
+"""
