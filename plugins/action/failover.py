@@ -11,11 +11,12 @@ import typing as t
 from ansible_collections.hyperv.replica.plugins.plugin_utils import _action
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import CimSession
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import present
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor, OnError, Order
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import choose
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import TARGETS, Consent, RunningVm, Side
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass, ReplicaError
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import read_host
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import OnError, Order
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "state": {"type": "str", "required": True, "choices": list(TARGETS)},

@@ -24,8 +24,9 @@ from ansible.utils.display import Display
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_wsman import open_session
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import CimError, CimSession
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor, Progress, Run
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass, ReplicaError
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Progress, Run
 
 display = Display()
 

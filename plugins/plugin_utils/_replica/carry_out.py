@@ -21,10 +21,8 @@ The rules that make it safe:
 
 from __future__ import annotations
 
-import enum
 import typing as t
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
     Call,
@@ -45,25 +43,22 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     WaitResult,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import (
-    Consent,
     Decision,
     Effect,
     PowerState,
-    Target,
     decide,
     power_state,
     situation_of,
 )
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.judge import Reading, conclude, reading_of
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Job, VirtualMachine
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
     JOB_CANCELLED,
     JOB_FAILED,
     JOB_SUCCEEDED,
     Power,
-    ReplicationState,
     RequestedState,
     ReturnCode,
-    name_of,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import (
     GATES,
@@ -85,121 +80,21 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read impor
     read_host,
     read_job,
 )
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import (
+    ON_THE_HOST,
+    Clock,
+    OnError,
+    Order,
+    Phase,
+    Progress,
+    Run,
+)
 
 SERVICE = Reference.of("Msvm_ReplicationService")
 POWER_WAIT = 60.0
 """How long (s) a VM may go on changing its power state before it is given up as busy."""
 SETTLE_POLLS = 5
 """How many readings in a row must show no trace of a lost call before its outcome is called unknown."""
-
-
-class Clock(t.Protocol):
-    """Time, handed in so that the domain does no I/O."""
-
-    def monotonic(self) -> float: ...
-
-    def sleep(self, seconds: float) -> None: ...
-
-    def now(self) -> datetime: ...
-
-
-class OnError(enum.Enum):
-    CONTINUE = "continue"
-    STOP = "stop"
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a play wants of one host."""
-
-    target: Target
-    consent: Consent = Consent()
-    every_vm: bool = False
-    check_mode: bool = False
-    wait: bool = True
-    wait_timeout: float = 600.0
-    poll_interval: float = 2.0
-    max_parallel: int = 10
-    max_changes: int | None = None
-    on_error: OnError = OnError.CONTINUE
-
-
-class Reading(enum.Enum):
-    """What a VM's mode and state say after the call."""
-
-    PENDING = "pending"  # as if the call had had no effect, or not yet
-    LEFT = "left"  # the state of before is positively left
-    ODD = "odd"  # neither
-
-
-class Phase(enum.Enum):
-    """Where a run stands."""
-
-    QUEUED = "queued"  # decided: a call is due
-    WAITING_FOR_POWER = "waiting for its power state"  # the VM is changing its power state
-    WAITING_FOR_JOB = "waiting for a running revert"  # somebody else's job leads where we want to go
-    POWERING_OFF = "powering off"
-    OFF = "off"  # powered off by us: the call is due
-    CALLED = "running"  # the method runs as a job
-    SETTLING = "looking for a lost call"
-    STUCK = "still running"  # waited for long enough; the job goes on
-    ENDED = "ended"
-
-
-ON_THE_HOST = frozenset({Phase.POWERING_OFF, Phase.OFF, Phase.CALLED, Phase.SETTLING, Phase.STUCK})
-"""Phases that take one of the places of max_parallel. A job nobody waits for any more still burdens the host."""
-
-
-@dataclass
-class Run:
-    """One VM on its way."""
-
-    before: VirtualMachine
-    decision: Decision
-    phase: Phase = Phase.ENDED
-    after: VirtualMachine | None = None
-    outcome: Outcome | None = None
-    error: ErrorClass | None = None
-    cause: str = ""
-    """What happened, in a sentence, where error class and row do not say it all."""
-    detail: str = ""
-    """The host's own words."""
-    hint: str = ""
-    certainty: Certainty = Certainty.NOTHING_CHANGED
-    changed: bool = False
-    sent: bool = False
-    """The target's method was sent, or may have been."""
-    power_sent: bool = False
-    powered_off: bool = False
-    lost: bool = False
-    """The answer of the last call was lost."""
-    return_value: int | None = None
-    job_reference: Reference | None = None
-    job: Job | None = None
-    job_gone: bool = False
-    succeeded: bool = False
-    """The method is known to have ended well; the state has yet to confirm it."""
-    point: str = ""
-    started: datetime | None = None
-    ended: datetime | None = None
-    deadline: float = 0.0
-    polls: int = 0
-    gone: bool = False
-    """The VM is no longer on the host."""
-
-    @property
-    def failed(self) -> bool:
-        return self.error is not None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a person wants to see while waiting."""
-
-    total: int
-    done: int
-    running: tuple[tuple[str, str, int | None], ...] = ()
-    """Name, phase and percent of each VM on its way."""
 
 
 class Conductor:
@@ -635,7 +530,7 @@ class Conductor:
                 run.cause = ""
                 self._job_read(run, job)
                 return
-            if not vm.jobs and self._reading(run, vm) is Reading.LEFT:
+            if not vm.jobs and reading_of(self.order.target, run, vm) is Reading.LEFT:
                 self._succeed(run)
                 return
         if run.polls >= SETTLE_POLLS:
@@ -776,51 +671,9 @@ class Conductor:
                 run.gone = run.after is None
         for run in touched:
             if run.outcome is not Outcome.IN_PROGRESS:
-                self._conclude(run)
+                conclude(self.order.target, run)
 
     def _settled_in(self, run: Run) -> bool:
-        return run.after is not None and not (run.succeeded and self._reading(run, run.after) is Reading.PENDING)
-
-    def _reading(self, run: Run, vm: VirtualMachine) -> Reading:
-        if vm.mode != run.before.mode or name_of(ReplicationState, vm.state) in ("unknown", "unreadable"):
-            return Reading.ODD
-        return Reading.PENDING if vm.state in self.order.target.pending_states else Reading.LEFT
-
-    def _conclude(self, run: Run) -> None:
-        """Outcome and certainty of a VM to which something was sent, from its last reading."""
-        after, before = run.after, run.before
-        reading = None if after is None else self._reading(run, after)
-        if run.succeeded and reading is Reading.LEFT:
-            run.outcome, run.changed, run.certainty = Outcome.CHANGED, True, Certainty.CHANGED
-            return
-        run.changed = True
-        if run.succeeded:
-            run.outcome = Outcome.FAILED
-            run.error, run.certainty, run.cause = self._unconfirmed(run, reading)
-        elif run.certainty is Certainty.UNKNOWN:
-            pass  # a later reading does not tell whose work it shows
-        elif after is None or (run.sent and reading is Reading.ODD):
-            run.certainty = Certainty.UNKNOWN
-        elif run.sent and reading is Reading.LEFT:
-            run.certainty = Certainty.CHANGED
-        elif run.powered_off or (after.power, after.state) != (before.power, before.state):
-            run.certainty = Certainty.BETWEEN_STATES
-        else:
-            run.certainty, run.changed = Certainty.NOTHING_CHANGED, False
-
-    def _unconfirmed(self, run: Run, reading: Reading | None) -> tuple[ErrorClass, Certainty, str]:
-        """The host reported success, and the VM does not show it: what to call that."""
-        if run.gone:
-            cause = "The host reported success, and the VM is no longer on this host."
-            return ErrorClass.VM_NOT_FOUND, Certainty.UNKNOWN, cause
-        if run.after is None:
-            cause = "The host reported success, but the VM could not be read afterwards."
-            return ErrorClass.CONNECTION_LOST, Certainty.UNKNOWN, cause
-        if reading is Reading.ODD:
-            cause = "The host reported success, and the VM shows a mode or state that does not belong after it."
-            return ErrorClass.UNEXPECTED_STATE, Certainty.CHANGED, cause
-        if run.after.configuration_time != run.before.configuration_time and not run.powered_off:
-            cause = "The host reported success, and the VM is in a failover again: somebody failed it over anew."
-            return ErrorClass.BUSY, Certainty.CHANGED, cause
-        cause = "The host reported success, but the VM still shows the state of before."
-        return ErrorClass.METHOD_FAILED, Certainty.UNKNOWN, cause
+        return run.after is not None and not (
+            run.succeeded and reading_of(self.order.target, run, run.after) is Reading.PENDING
+        )

@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor, Order, Run
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import Choice, Refusal
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import (
     Consent,
@@ -53,6 +53,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
     Outcome,
     ReplicaError,
 )
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Order, Run
 
 _LINES = 10
 

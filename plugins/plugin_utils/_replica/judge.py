@@ -1,0 +1,74 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This file is for the internal use of the hyperv.replica collection only. It may change in any
+# release without notice; nothing outside the collection should import it.
+
+"""The last word: what a VM to which something was sent has come to, judged by what it shows at the end."""
+
+from __future__ import annotations
+
+import enum
+
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import Target
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import VirtualMachine
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import ReplicationState, name_of
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import Certainty, ErrorClass, Outcome
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Run
+
+
+class Reading(enum.Enum):
+    """What a VM's mode and state say after the call."""
+
+    PENDING = "pending"  # as if the call had had no effect, or not yet
+    LEFT = "left"  # the state of before is positively left
+    ODD = "odd"  # neither
+
+
+def reading_of(target: Target, run: Run, vm: VirtualMachine) -> Reading:
+    """What the VM shows now, held against what was read before the call."""
+    if vm.mode != run.before.mode or name_of(ReplicationState, vm.state) in ("unknown", "unreadable"):
+        return Reading.ODD
+    return Reading.PENDING if vm.state in target.pending_states else Reading.LEFT
+
+
+def conclude(target: Target, run: Run) -> None:
+    """Outcome and certainty of a VM to which something was sent, from its last reading."""
+    after, before = run.after, run.before
+    reading = None if after is None else reading_of(target, run, after)
+    if run.succeeded and reading is Reading.LEFT:
+        run.outcome, run.changed, run.certainty = Outcome.CHANGED, True, Certainty.CHANGED
+        return
+    run.changed = True
+    if run.succeeded:
+        run.outcome = Outcome.FAILED
+        run.error, run.certainty, run.cause = _unconfirmed(run, reading)
+    elif run.certainty is Certainty.UNKNOWN:
+        pass  # a later reading does not tell whose work it shows
+    elif after is None or (run.sent and reading is Reading.ODD):
+        run.certainty = Certainty.UNKNOWN
+    elif run.sent and reading is Reading.LEFT:
+        run.certainty = Certainty.CHANGED
+    elif run.powered_off or (after.power, after.state) != (before.power, before.state):
+        run.certainty = Certainty.BETWEEN_STATES
+    else:
+        run.certainty, run.changed = Certainty.NOTHING_CHANGED, False
+
+
+def _unconfirmed(run: Run, reading: Reading | None) -> tuple[ErrorClass, Certainty, str]:
+    """The host reported success, and the VM does not show it: what to call that."""
+    if run.gone:
+        cause = "The host reported success, and the VM is no longer on this host."
+        return ErrorClass.VM_NOT_FOUND, Certainty.UNKNOWN, cause
+    if run.after is None:
+        cause = "The host reported success, but the VM could not be read afterwards."
+        return ErrorClass.CONNECTION_LOST, Certainty.UNKNOWN, cause
+    if reading is Reading.ODD:
+        cause = "The host reported success, and the VM shows a mode or state that does not belong after it."
+        return ErrorClass.UNEXPECTED_STATE, Certainty.CHANGED, cause
+    if run.after.configuration_time != run.before.configuration_time and not run.powered_off:
+        cause = "The host reported success, and the VM is in a failover again: somebody failed it over anew."
+        return ErrorClass.BUSY, Certainty.CHANGED, cause
+    cause = "The host reported success, but the VM still shows the state of before."
+    return ErrorClass.METHOD_FAILED, Certainty.UNKNOWN, cause
