@@ -1,0 +1,251 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What nobody documented, by name: how the lab answers where the vendor's pages are silent.
+
+Every entry can be switched for one scenario (``assumptions:``). ``section`` points into the project's notes
+on the Hyper-V Replica API; a recording of a real pair turns an entry into a fact or changes its default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing as t
+from dataclasses import dataclass
+
+Choice = t.Union[bool, int, str]
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One undocumented behaviour: what the lab does by default, what else it can do, and why."""
+
+    name: str
+    default: Choice
+    alternatives: tuple[Choice, ...]
+    """Empty where any number of seconds (0 or more) is allowed."""
+    section: str
+    reason: str
+
+    def accepts(self, value: object) -> bool:
+        if not self.alternatives:
+            return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        return any(value == choice and type(value) is type(choice) for choice in (self.default, *self.alternatives))
+
+
+_ALL = (
+    # --- revert
+    Assumption(
+        "REVERT_RUNNING_VM", "refuse_32775", ("refuse_32774", "accept_and_power_off", "accept"), "10, 13.1",
+        "The method's page is silent; the cmdlet cuts the power first, so a refusal is the likely reason.",
+    ),
+    Assumption(
+        "REVERT_SAVED_VM", "refuse_32775", ("refuse_32774", "accept_and_power_off", "accept"), "10, 13.1",
+        "Not handled by the cmdlet either; a saved state would belong to a disk that is thrown away.",
+    ),
+    Assumption(
+        "REVERT_NOTHING", 32775, (0,), "13.2",
+        "A method that has nothing to undo: 'invalid state', or the silent success that other methods give.",
+    ),
+    Assumption(
+        "REVERT_IN_STATE_12", 32775, ("accept",), "7, 13.5",
+        "The cmdlet lets state 12 pass; without a running job such a state is the remains of a broken change.",
+    ),
+    Assumption(
+        "REVERT_WITH_TEST_COPY", "accept", (32774, 32775), "8, 13.16",
+        "The method names only the replica, so it should leave its test copy alone.",
+    ),
+    Assumption(
+        "REVERT_WITH_EXTENDED", "accept", (32775,), "13.7",
+        "Nothing says that a second relationship hinders the revert of the first.",
+    ),
+    Assumption(
+        "STATE_WHILE_REVERTING", 12, ("target", "before"), "3, 9",
+        "State 12 is 'failover in progress'; a requested replication state is documented to show at once.",
+    ),
+    Assumption(
+        "STATE_AFTER_REVERT_REPLICA", 3, (7, 8), "7, 13.3",
+        "The page promises only that a failover may be started again; with the link down it may not be 3.",
+    ),
+    Assumption(
+        "FAILED_OVER_TYPE_AFTER_REVERT", "none", ("kept",), "7, 13.3",
+        "The type names the failover that is in force; after the revert there is none.",
+    ),
+    Assumption(
+        "PRIMARY_REVERT_JOB_TYPE", 98, (101,), "13.4",
+        "The method is RevertFailover, but a type 'cancel synced replication' exists.",
+    ),
+    Assumption(
+        "PLANNED_POINT_AFTER_CALLING_OFF", "removed", ("kept",), "7",
+        "The point stands for a state in which the primary was stopped, which is over.",
+    ),
+    # --- fail over, prepare, commit
+    Assumption(
+        "STATE_WHILE_FAILING_OVER", 12, ("target", "before"), "7",
+        "State 12 is 'failover in progress'.",
+    ),
+    Assumption(
+        "FAILOVER_FROM_SUSPENDED", 32775, ("accept",), "7",
+        "The cmdlet requests state 3 first when it reads 7 or 10.",
+    ),
+    Assumption(
+        "FAILOVER_TOUCHES_CONFIGURATION_TIME", True, (False,), "3",
+        "A failover and its revert exchange the disks of the VM's configuration.",
+    ),
+    Assumption(
+        "LAST_APPLIED_SNAPSHOT_AFTER_FAILOVER", True, (False,), "5.1",
+        "A failover applies a recovery point; the association's page calls that the last applied snapshot.",
+    ),
+    Assumption(
+        "PRIMARY_AFTER_UNPLANNED_FAILOVER", 8, (3, 7), "7",
+        "The primary no longer replicates; its state is whatever the broken link gives.",
+    ),
+    Assumption(
+        "RESYNC_NEEDED_AFTER", 3600, (), "7, 13.8",
+        "Seconds until the log of a primary that cannot replicate is given up and 8 becomes 9; 0 is never.",
+    ),
+    Assumption(
+        "RESUME_TO_FAILED_OVER_REPLICA", "job_fails", ("accept",), "7",
+        "A replica that runs on its own disk has no place for the primary's changes.",
+    ),
+    Assumption(
+        "CALL_OFF_BY_STATE_CHANGE", 32775, ("accept",), "13.6",
+        "Whether a prepared relationship goes back by requesting state 3 is a guess.",
+    ),
+    Assumption(
+        "STATE_WHILE_COMMITTING", "target", (12, "before"), "3",
+        "As for a requested replication state.",
+    ),
+    Assumption(
+        "MERGE_AFTER_COMMIT_SECONDS", 0, (), "3.1",
+        "Seconds for which OperationalStatus still says 'merging disks' after the commit's job has ended.",
+    ),
+    # --- test failover, destroy
+    Assumption(
+        "TEST_COPY_NAME", "english", ("localised",), "10",
+        "The suffix ' - Test' is known from English hosts only.",
+    ),
+    Assumption(
+        "TEST_COPY_STATE", 0, (3,), "9",
+        "A test copy replicates nothing, but it is made of a VM that does.",
+    ),
+    Assumption(
+        "SECOND_TEST_COPY", 32775, ("accept",), "10",
+        "A second test is possible when the first copy's association is broken, so it normally is not.",
+    ),
+    Assumption(
+        "RESULTING_SYSTEM_WITH_JOB", False, (True,), "1.2",
+        "With 4096 other out parameters are seen to be empty.",
+    ),
+    Assumption(
+        "REMOVE_TEST_JOB_TYPE", 3, (103,), "6",
+        "DestroySystem makes a destroy job; a type 'remove test replica' exists.",
+    ),
+    Assumption(
+        "DESTROY_REPLICATED_VM", 32775, ("accept",), "7",
+        "A VM with a replication relationship should first lose that.",
+    ),
+    # --- power
+    Assumption(
+        "POWER_CHANGE_ANSWER", "job", ("sync",), "3.1",
+        "The page allows both.",
+    ),
+    Assumption(
+        "POWER_ALREADY_THERE", 32775, (0,), "3.1",
+        "Asking for the power state the VM has.",
+    ),
+    Assumption(
+        "DROP_SAVED_STATE_BY_TURN_OFF", "accept", (32775,), "3.1",
+        "Hyper-V Manager deletes a saved state by an action of its own; the method may or may not.",
+    ),
+    Assumption(
+        "START_REPLICA", 32775, ("accept",), "7",
+        "The disk of a replica that receives changes must not be written by a guest.",
+    ),
+    # --- jobs, host
+    Assumption(
+        "METHOD_WHILE_JOB_RUNS", 32775, (32774,), "1.1",
+        "'Invalid state' and 'in use' both describe it.",
+    ),
+    Assumption(
+        "METHOD_WHILE_BACKUP", 32774, (32775,), "1.1",
+        "A backup or an export holds the VM.",
+    ),
+    Assumption(
+        "UNKNOWN_VM", 32773, (32779,), "9",
+        "A reference to a VM that is not there.",
+    ),
+    Assumption(
+        "JOBS_CANCELLABLE", False, (True,), "6, 13.15",
+        "Whether a revert can be cancelled is not known.",
+    ),
+    Assumption(
+        "CANCELLED_JOB_ENDS_IN", 8, (9,), "6",
+        "The client waits for either.",
+    ),
+    Assumption(
+        "FOREIGN_JOBS", "visible", ("hidden",), "13.10",
+        "Jobs of another user's session may be readable by reference only.",
+    ),
+    Assumption(
+        "ENDED_JOB_ASSOCIATION", "kept", ("dropped",), "5.1",
+        "Whether Msvm_AffectedJobElement outlives the job's work.",
+    ),
+    Assumption(
+        "VMMS_RESTART_LOSES_JOBS", True, (False,), "6",
+        "Jobs live in the memory of the service.",
+    ),
+    Assumption(
+        "VMMS_RESTART_RUNNING_CHANGES", "roll_back", ("complete", "stay_between"), "6",
+        "What becomes of a change whose job was lost.",
+    ),
+    Assumption(
+        "VMMS_STOPPED", "error", ("empty",), "1",
+        "The vendor's sample takes 'no instance' for a stopped service; a provider may also fail to load.",
+    ),
+    Assumption(
+        "UAC_FILTER_HIDES_SERVICES", True, (False,), "3",
+        "Filtered callers see no instances; whether the services count is not said.",
+    ),
+    Assumption(
+        "RELATIONSHIP_WITHOUT_REPLICATION", "present", ("absent",), "5, 13.13",
+        "Setting data exists before replication is enabled, and presumably the relationship too.",
+    ),
+)
+
+ASSUMPTIONS: dict[str, Assumption] = {entry.name: entry for entry in _ALL}
+
+
+class AssumptionError(ValueError):
+    """There is no such assumption, or it has no such alternative."""
+
+
+class Assumptions:
+    """The assumptions in force in one world. Values are attributes: ``assumptions.REVERT_NOTHING``."""
+
+    def __init__(self, switched: t.Mapping[str, Choice] | None = None) -> None:
+        self._values: dict[str, Choice] = {name: entry.default for name, entry in ASSUMPTIONS.items()}
+        for name, value in (switched or {}).items():
+            self.switch(name, value)
+
+    def switch(self, name: str, value: Choice) -> None:
+        """Change one assumption. Raises AssumptionError, with what would have been possible."""
+        entry = ASSUMPTIONS.get(name)
+        if entry is None:
+            near = difflib.get_close_matches(name, ASSUMPTIONS, 1, 0.5)
+            raise AssumptionError(f"no assumption {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        if not entry.accepts(value):
+            choices = ", ".join(map(repr, (entry.default, *entry.alternatives))) if entry.alternatives else "seconds"
+            raise AssumptionError(f"assumption {name} cannot be {value!r}; it takes {choices}")
+        self._values[name] = value
+
+    def switched(self) -> dict[str, Choice]:
+        """Those that differ from their default."""
+        return {name: value for name, value in self._values.items() if value != ASSUMPTIONS[name].default}
+
+    def __getattr__(self, name: str) -> t.Any:
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            raise AttributeError(name) from None
