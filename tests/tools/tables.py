@@ -1,0 +1,138 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tables of docs/design.md that are in the code too: rendered from the code, so that they cannot differ.
+
+    PYTHONPATH=.build .venv/bin/python tests/tools/tables.py    writes them into the page
+
+Each stands between a line ``<!-- table: NAME -->`` and a line ``<!-- end -->``. A workshop test compares them.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections.abc import Callable, Collection
+from enum import IntEnum
+
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import (
+    POWER,
+    POWER_ROWS,
+    REVERTED,
+    Effect,
+    PowerState,
+    Row,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
+    Power,
+    ReplicationMode,
+    ReplicationState,
+    ReturnCode,
+    name_of,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import (
+    LOST_ANSWERS,
+    RETURN_CODES,
+    ErrorClass,
+)
+from tree import ROOT
+
+PAGE = ROOT / "docs" / "design.md"
+_PLACE = re.compile(r"(?<=<!-- table: )(?P<name>[a-z ]+)( -->\n)(?P<table>.*?)(?=<!-- end -->)", re.DOTALL)
+
+
+def table(heads: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def numbers(kind: type[IntEnum], raw: Collection[int] | None) -> str:
+    if raw is None:
+        return "any"
+    return ", ".join(f"{name_of(kind, number)} ({number})" for number in sorted(raw))
+
+
+def condition(row: Row) -> str:
+    """What a row of the decision table looks at beside mode and state."""
+    conditions = []
+    if row.wrong_side:
+        conditions.append("on the side that `side` does not mean")
+    if row.agrees is False:
+        conditions.append("VM and relationship 0 show different states, twice")
+    if row.jobs is not None:
+        conditions.append(f"jobs: {', '.join(sorted(jobs.value for jobs in row.jobs))}")
+    if row.extended_states is not None:
+        conditions.append(f"relationship 1 in {numbers(ReplicationState, row.extended_states)}")
+    if row.test_copy:
+        conditions.append("a test copy of it exists")
+    return "; ".join(conditions)
+
+
+def effect(kind: Effect, error: ErrorClass | None) -> str:
+    texts = {
+        Effect.NOTHING: "nothing to do",
+        Effect.CALL: f"call {REVERTED.method}",
+        Effect.WAIT: "wait, read, decide again",
+        Effect.REFUSE: f"fail with `{error.value if error else ''}`",
+    }
+    return texts[kind]
+
+
+def decisions() -> str:
+    rows = []
+    for number, row in enumerate(REVERTED.rows, 1):
+        what = effect(row.effect, row.error)
+        if row.discards:
+            what += f", with discard_guest_writes (else fail with `{ErrorClass.WOULD_DISCARD.value}`)"
+        modes, states = numbers(ReplicationMode, row.modes), numbers(ReplicationState, row.states)
+        rows.append((str(number), modes, states, condition(row), what, row.reason))
+    return table(("", "mode", "state", "and", "what happens", "because"), rows)
+
+
+def power() -> str:
+    rows = []
+    for row in POWER_ROWS:
+        raw = [number for number, state in POWER.items() if state is row.power]
+        what = effect(row.effect, row.error)
+        if row.power_off:
+            what = f"turn it off, then {what}"
+        elif row.effect is Effect.WAIT:
+            what += f", for a minute at most (then fail with `{ErrorClass.VM_BUSY.value}`)"
+        values = "any other" if row.power is PowerState.UNKNOWN else numbers(Power, raw)
+        rows.append((row.power.value, values, row.allowed.value if row.allowed else "", what))
+    return table(("power", "EnabledState", "running_vm", "what happens"), rows)
+
+
+def return_codes() -> str:
+    rows = [
+        (str(int(code)), code.name.lower(), f"`{RETURN_CODES[code].value}`", "yes" if code in LOST_ANSWERS else "")
+        for code in ReturnCode
+        if code in RETURN_CODES
+    ]
+    return table(("code", "meaning", "error class", "treated like a lost answer"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "decisions": decisions,
+    "power": power,
+    "return codes": return_codes,
+}
+
+
+def places(text: str) -> dict[str, str]:
+    """The tables of a page by name, as they stand there."""
+    return {match["name"]: match["table"] for match in _PLACE.finditer(text)}
+
+
+def filled(text: str) -> str:
+    """The page with every table as the code has it."""
+    return _PLACE.sub(lambda match: f"{match['name']}{match[2]}{TABLES[match['name']]()}", text)
+
+
+def main() -> None:
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
