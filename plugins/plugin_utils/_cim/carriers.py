@@ -54,6 +54,9 @@ class Carrier(t.Protocol):
         Raises CimError; after one the next message goes over a new connection.
         """
 
+    def reset(self) -> None:
+        """Let the next message go over a new connection."""
+
     def close(self) -> None:
         """Give the connection back. Never raises."""
 
@@ -154,9 +157,9 @@ def _cause(error: Exception, answered: bool) -> _Cause:
     return _Cause(Kind.UNSUPPORTED, "this connection cannot be used as it is configured")
 
 
-def _http_status(status: int, text: str, answered: bool) -> CimError:
+def _http_status(status: int, body: bytes, answered: bool) -> CimError:
     """The error for an HTTP status that came without a SOAP answer."""
-    detail = f"it begins with: {hardened_xml.beginning(text)}"
+    detail = f"it begins with: {hardened_xml.beginning(body)}"
     if status == 407:
         return CimError(Kind.AUTHENTICATION, "the proxy did not accept the credentials (HTTP 407)", detail=detail)
     hint = {
@@ -188,6 +191,10 @@ class _LibraryCarrier:
     def _drop(self) -> None:
         raise NotImplementedError
 
+    def reset(self) -> None:
+        self._answered = False
+        self._drop()
+
     def exchange(self, message: bytes, *, changes: bool) -> bytes:
         attempt = 0
         while True:
@@ -197,8 +204,7 @@ class _LibraryCarrier:
                 return answer
             except CimError as error:
                 # The encryption of a connection that failed is unusable, and pywinrm would then send in the clear.
-                self._drop()
-                self._answered = False
+                self.reset()
                 if error.kind is Kind.CONNECTION and error.sent is Sent.NO and attempt < self._connect_retries:
                     time.sleep(self._backoff * 2**attempt)
                     attempt += 1
@@ -214,11 +220,12 @@ class _LibraryCarrier:
             raise
         except Exception as error:
             # Whatever a library raises has one meaning here: this message has no answer. _cause tells them apart.
-            text, status = getattr(error, "response_text", None), getattr(error, "code", None)
-            if isinstance(text, str) and isinstance(status, int):
-                if "Envelope" in text[:2048]:
-                    return text.encode("utf-8")
-                failure = _http_status(status, text, self._answered)
+            body, status = getattr(error, "response_text", None), getattr(error, "code", None)
+            if isinstance(body, (str, bytes)) and isinstance(status, int):
+                body = body.encode("utf-8") if isinstance(body, str) else body
+                if b"Envelope" in body[:2048]:
+                    return body
+                failure = _http_status(status, body, self._answered)
                 failure.sent = Sent.NO if failure.kind is Kind.AUTHENTICATION else Sent.MAYBE
                 failure.message = f"{self.address}: {failure.message}"
                 raise failure from error
@@ -254,7 +261,9 @@ class _WinrmCarrier(_LibraryCarrier):
         self._transport.read_timeout_sec = (self._inventory_timeout, max(read_timeout, self._inventory_timeout))
 
     def _send(self, message: bytes) -> bytes:
-        _guard(self._transport.build_session())
+        if self._transport.session is None:
+            self._transport.build_session()
+        _guard(self._transport.session)
         answer: bytes = self._transport.send_message(message)
         return answer
 
@@ -280,7 +289,7 @@ class _PsrpCarrier(_LibraryCarrier):
             _guard(self._wsman.transport.session)
         answer: bytes = self._wsman.transport.send(message)
         if len(answer) > hardened_xml.MAX_BYTES:
-            raise _too_large(answer)
+            raise _too_large()
         return answer
 
     def _drop(self) -> None:
@@ -313,7 +322,7 @@ class _Bounded:
             size += len(chunk)
             if size > hardened_xml.MAX_BYTES:
                 self._raw.close()
-                raise _too_large(chunk)
+                raise _too_large()
             yield chunk
 
 
@@ -326,9 +335,9 @@ def _check(response: t.Any, *_args: t.Any, **_kwargs: t.Any) -> None:
     response.raw = _Bounded(response.raw)
 
 
-def _too_large(part: bytes) -> CimError:
+def _too_large() -> CimError:
     limit = hardened_xml.MAX_BYTES // 1024 // 1024
-    return hardened_xml.malformed(f"the answer is larger than {limit} MB", part, sent=Sent.MAYBE)
+    return CimError(Kind.PROTOCOL, f"the answer is larger than {limit} MB", sent=Sent.MAYBE)
 
 
 def _guard(session: t.Any) -> None:
@@ -392,10 +401,13 @@ def open_winrm(connection: t.Any, read_timeout: int) -> Carrier:
 
 
 # The plugin turns every exception into a text of its own or of the library: English, and written on this side.
+# With several transports it holds what became of each, so what comes from the host goes before what does not.
 _CORE_TEXTS = (
-    (r"not installed|not support", Kind.UNSUPPORTED),
-    (r"credential|kerberos|requires a (?:username|password)", Kind.AUTHENTICATION),
+    (r"credentials were rejected|requires a (?:username|password)", Kind.AUTHENTICATION),
     (r"certificate|SSLError", Kind.CERTIFICATE),
+    (r"HTTPS?Connection|Connection aborted|timed out", Kind.CONNECTION),
+    (r"not installed|not support", Kind.UNSUPPORTED),
+    (r"kerberos", Kind.AUTHENTICATION),
 )
 
 

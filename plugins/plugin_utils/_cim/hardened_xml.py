@@ -17,7 +17,7 @@ import typing as t
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import CimError, Kind, Sent
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import CimError, Kind
 
 MAX_BYTES = 8 * 1024 * 1024
 """One answer. A page is at most the 500 KB a host sends by default; embedded texts and faults are far smaller."""
@@ -117,9 +117,9 @@ def local(element: Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def malformed(message: str, document: bytes | str, hint: str = "", sent: Sent = Sent.NO) -> CimError:
+def malformed(message: str, document: bytes | str, hint: str = "") -> CimError:
     """The error for an answer that is not what the protocol allows."""
-    return CimError(Kind.PROTOCOL, message, sent=sent, hint=hint, detail=f"it begins with: {beginning(document)}")
+    return CimError(Kind.PROTOCOL, message, hint=hint, detail=f"it begins with: {beginning(document)}")
 
 
 def beginning(document: bytes | str, length: int = 120) -> str:

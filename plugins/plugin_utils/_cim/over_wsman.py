@@ -48,6 +48,10 @@ OPERATION_TIMEOUT = 60
 READ_TIMEOUT = 70
 """Seconds to wait for an answer. More than the above, so that the host's own word comes first."""
 
+MAX_IDLE = 60.0
+"""Seconds after which a kept connection is not trusted any more: Windows closes it after 120 s (HTTP.sys), and what was
+encrypted for it would then arrive on another one, where nobody can read it."""
+
 MAX_PARTS = 100_000
 """Pages and instances of one query together. A host has some thousand VMs; an enumeration must not go on for ever."""
 
@@ -113,6 +117,7 @@ class WsManSession:
         self._sleep = sleep
         self._clock = clock
         self._services: dict[str, Reference] = {}
+        self._last_answer = clock()
 
     def run(self, steps: t.Sequence[Step], *, stop_on_error: bool = False) -> list[Answer]:
         """One answer for each step, in order. With ``stop_on_error`` whatever ends a chain, or fails, ends the list."""
@@ -258,7 +263,17 @@ class WsManSession:
             message_id=message_id,
             operation_timeout=self._operation_timeout,
         )
-        return read(self._carrier.exchange(message, changes=bool(request.method)), request, message_id)
+        if self._clock() - self._last_answer > MAX_IDLE:
+            self._carrier.reset()
+        answer = self._carrier.exchange(message, changes=bool(request.method))
+        self._last_answer = self._clock()
+        try:
+            return read(answer, request, message_id)
+        except CimError as error:
+            if error.kind is Kind.PROTOCOL:
+                # An answer that is not ours may be followed by more of the kind.
+                self._carrier.reset()
+            raise
 
     @staticmethod
     def _repeatable(read: Callable[[], T]) -> T:
