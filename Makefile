@@ -14,15 +14,15 @@ VENV_LINT := .venv-lint$(SUFFIX)
 CORE_REQUIREMENT := $(if $(CORE),'ansible-core ~= $(CORE).0',-r tests/requirements-core.txt)
 PIP_INSTALL := -m pip -qq --disable-pip-version-check --no-input install
 COLLECTION := .build/ansible_collections/hyperv/replica
-LAB := $(wildcard tests/lab/pyproject.toml)
 SUITES := workshop unit lab conformance
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test $(SUITES:%=test-%) lint artifact clean
+.PHONY: help venv demo test $(SUITES:%=test-%) matrix lint artifact clean
 
 help:
 	@echo 'make demo      revert failed-over VMs of two simulated hosts, step by step'
 	@echo 'make test      every test; one suite: $(SUITES:%=make test-%); a test: make test-unit ARGS="-k NAME"'
+	@echo 'make matrix    every test under several releases of ansible-core, each with an interpreter that it runs on'
 	@echo 'make lint      every checker; some of them: make lint PARTS="ruff mypy"'
 	@echo 'make artifact  the collection as ansible-galaxy installs it, in .build/'
 	@echo 'make clean     remove everything that make has made'
@@ -38,6 +38,9 @@ test: venv
 $(SUITES:%=test-%): test-%: venv
 	@$(VENV)/bin/python tests/tools/suites.py $* $(if $(ARGS),-- $(ARGS))
 
+matrix:
+	@$(PYTHON) tests/tools/matrix.py $(ONLY)
+
 lint: $(VENV_LINT)/.ready
 	@$(VENV_LINT)/bin/python tests/tools/lint.py $(PARTS)
 
@@ -47,9 +50,9 @@ artifact: venv
 clean:
 	rm -rf .venv* .build
 
-$(VENV)/.ready: tests/requirements-core.txt tests/requirements.txt $(LAB) | $(COLLECTION)
+$(VENV)/.ready: tests/requirements-core.txt tests/requirements.txt tests/lab/pyproject.toml | $(COLLECTION)
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python $(PIP_INSTALL) $(CORE_REQUIREMENT) -r tests/requirements.txt $(LAB:%/pyproject.toml=-e %)
+	$(VENV)/bin/python $(PIP_INSTALL) $(CORE_REQUIREMENT) -r tests/requirements.txt -e tests/lab
 	@touch $@
 
 $(VENV_LINT)/.ready: tests/requirements-core.txt tests/requirements.txt tests/requirements-lint.txt | $(COLLECTION)

@@ -43,7 +43,7 @@ def run(suite: str, arguments: list[str]) -> tuple[bool, str]:
     print(f"--- {suite}", flush=True)
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-q"]
+        command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
         command += [f"--junit-xml={report}", *SUITES[suite], *arguments, f"tests/{suite}"]
         status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
         line = f"{suite}: {counts(report)}"
