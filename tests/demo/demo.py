@@ -91,7 +91,9 @@ class Demo:
     def _end_children(self) -> None:
         """The play first, then the lab that it talks to."""
         for child in reversed(self._children):
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            # ansible-playbook says on an interrupt what is still under way; the lab only has to go.
+            polite = signal.SIGTERM if child is self._children[0] else signal.SIGINT
+            for number in (polite, signal.SIGTERM, signal.SIGKILL):
                 if child.poll() is not None:
                     break
                 os.killpg(child.pid, number)
@@ -238,16 +240,15 @@ def run(demo: Demo) -> None:
 
 
 def main() -> int:
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell that runs this in the background
+            signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     try:
         with Demo() as demo:
             run(demo)
     except NotAsItShouldBe as error:
         print(f"\nNOT as it should be: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     return 0
 
 
