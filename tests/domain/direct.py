@@ -1,0 +1,171 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The domain on the lab's world without a wire between them: no sockets, no real time, thousands of nights a minute."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_wsman import WsManSession
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
+    CimError,
+    Instance,
+    Kind,
+    MethodCall,
+    MethodResult,
+    Reference,
+    Sent,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import choose
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import REVERTED, Consent
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.present import result_of
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import read_host
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Order
+from replica_lab import wql
+from replica_lab.provider import AccessDenied, CimFailure, InvalidCall, NotFound, Ref, Unavailable
+from replica_lab.world import World
+
+USER = "operator"
+
+_KINDS: dict[type[CimFailure], Kind] = {
+    NotFound: Kind.NOT_FOUND,
+    AccessDenied: Kind.ACCESS_DENIED,
+    InvalidCall: Kind.INVALID,
+    Unavailable: Kind.HOST,
+}
+
+
+@dataclass
+class Loss:
+    """One answer that does not arrive: to the ``nth`` call of a method, lost before or after its effect."""
+
+    method: str
+    after_effect: bool
+    nth: int = 1
+    silence: int = 0
+    """How many reads after it fail as well."""
+
+
+class WorldClock:
+    """The domain's time is the world's: sleeping makes it pass."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def monotonic(self) -> float:
+        return self.world.clock.now().timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    def now(self) -> datetime:
+        return self.world.clock.now()
+
+
+@dataclass
+class Sends:
+    """What went over the missing wire."""
+
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    """Method, and the name of the VM it was about."""
+    queries: int = 0
+    gets: int = 0
+
+
+class DirectSession(WsManSession):
+    """The order of steps is the real one; only the messages are left out."""
+
+    def __init__(self, world: World, host: str, losses: t.Sequence[Loss] = ()) -> None:
+        self.clock = WorldClock(world)
+        self._sleep = self.clock.sleep
+        self._clock = self.clock.monotonic
+        self._services = {}
+        self.provider = world.hosts[host]
+        self.losses = list(losses)
+        self.silence = 0
+        self.sends = Sends()
+
+    def close(self) -> None:
+        pass
+
+    def _query(self, wql_text: str) -> tuple[Instance, ...]:
+        self.sends.queries += 1
+        return tuple(self._answer(lambda: [_instance(found) for found in wql.evaluate(self.provider, wql_text, USER)]))
+
+    def _get(self, reference: Reference) -> Instance | None:
+        self.sends.gets += 1
+        try:
+            return self._answer(lambda: _instance(self.provider.get(_ref(reference), USER)))
+        except CimError as error:
+            if error.kind is Kind.NOT_FOUND:
+                return None
+            raise
+
+    def _call(self, call: MethodCall) -> MethodResult:
+        target = self._resolved(call.target)
+        about = next((value for _name, value in call.arguments if isinstance(value, Reference)), target)
+        self.sends.calls.append((call.method, about.key("Name") or ""))
+        arguments = {
+            name: _ref(value) if isinstance(value, Reference) else value
+            for name, value in call.arguments
+            if value is not None
+        }
+        loss = next((loss for loss in self.losses if loss.method == call.method), None)
+        if loss is not None:
+            loss.nth -= 1
+            if loss.nth == 0:
+                self.losses.remove(loss)
+                self.silence = loss.silence
+                if loss.after_effect:
+                    self.provider.invoke(_ref(target), call.method, arguments, USER)
+                raise CimError(Kind.CONNECTION, "the answer was lost", sent=Sent.MAYBE)
+        code, out = self._answer(lambda: self.provider.invoke(_ref(target), call.method, arguments, USER))
+        return MethodResult(code, {name: _value(value) for name, value in out.items()})
+
+    def _answer(self, ask: t.Callable[[], t.Any]) -> t.Any:
+        if self.silence:
+            self.silence -= 1
+            raise CimError(Kind.CONNECTION, "the host does not answer")
+        try:
+            return ask()
+        except CimFailure as failure:
+            raise CimError(_KINDS[type(failure)], str(failure)) from failure
+
+
+def _ref(reference: Reference) -> Ref:
+    return Ref(reference.class_name, reference.keys)
+
+
+def _value(value: t.Any) -> t.Any:
+    if isinstance(value, Ref):
+        return Reference(value.class_name, value.keys)
+    return tuple(_value(item) for item in value) if isinstance(value, list) else value
+
+
+def _instance(found: t.Any) -> Instance:
+    return Instance(
+        found.ref.class_name,
+        {name: _value(value) for name, value in found.properties.items()},
+        Reference(found.ref.class_name, found.ref.keys),
+    )
+
+
+def revert(
+    world: World, host: str, names: t.Sequence[str] | None = None, *, losses: t.Sequence[Loss] = (), **order: t.Any
+) -> tuple[dict[str, t.Any], Sends]:
+    """What the failover module does with ``state: reverted``; the result and what was sent."""
+    session = DirectSession(world, host, losses)
+    consent = Consent(**{key: order.pop(key) for key in ("discard_guest_writes", "running_vm", "side") if key in order})
+    wanted = Order(REVERTED, consent, every_vm=names is None, **order)
+    read = read_host(session)
+    choice = choose(read, names)
+    conductor = Conductor(session, wanted, session.clock)
+    refused = conductor.plan(choice.vms, refused=bool(choice.refusals))
+    if refused is None and not wanted.check_mode:
+        conductor.run()
+    return result_of(conductor, read.name, choice, refused, everyone=True, diff=True), session.sends
