@@ -57,6 +57,8 @@ ANONYMOUS = f"{ADDRESSING}/role/anonymous"
 WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 RESOURCE = f"http://schemas.microsoft.com/wbem/wsman/1/wmi/{NAMESPACE}"
 
+_CLASS_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+
 MAX_ENVELOPE = 512_000
 """Bytes a host may put into one answer. It takes its own limit where that is lower (MS-WSMV 3.1.4.1.7)."""
 
@@ -169,7 +171,8 @@ def _content(name: str, value: Scalar, cim_type: str) -> str:
     if isinstance(value, Reference):
         return (
             f"<a:Address>{ANONYMOUS}</a:Address><a:ReferenceParameters>"
-            f"<w:ResourceURI>{RESOURCE}/{value.class_name}</w:ResourceURI>{_selector_set(value.keys)}"
+            f"<w:ResourceURI>{RESOURCE}/{_escaped(value.class_name, 'the class')}</w:ResourceURI>"
+            f"{_selector_set(value.keys)}"
             "</a:ReferenceParameters>"
         )
     try:
@@ -214,9 +217,9 @@ def envelope(request: Request, *, to: str, message_id: str, operation_timeout: i
         f' xmlns:m="{MS_WSMAN}" xmlns:cim="{CIM}">'
         "<s:Header>"
         f"<a:To>{_escaped(to, 'the address')}</a:To>"
-        f'<w:ResourceURI s:mustUnderstand="true">{request.resource_uri}</w:ResourceURI>'
+        f'<w:ResourceURI s:mustUnderstand="true">{_escaped(request.resource_uri, "the class")}</w:ResourceURI>'
         f'<a:ReplyTo><a:Address s:mustUnderstand="true">{ANONYMOUS}</a:Address></a:ReplyTo>'
-        f'<a:Action s:mustUnderstand="true">{request.action}</a:Action>'
+        f'<a:Action s:mustUnderstand="true">{_escaped(request.action, "the method")}</a:Action>'
         f'<w:MaxEnvelopeSize s:mustUnderstand="true">{MAX_ENVELOPE}</w:MaxEnvelopeSize>'
         f"<a:MessageID>uuid:{message_id}</a:MessageID>"
         '<w:Locale xml:lang="en-US" s:mustUnderstand="false"/>'
@@ -393,7 +396,7 @@ def _reference(parameters: Element) -> Reference:
     selectors = {selector.get("Name", ""): _text(selector) for selector in parameters.iter(f"{{{WSMAN}}}Selector")}
     # Some hosts name the namespace among the keys; sent back, it would be a selector that is no key.
     keys = {name: value for name, value in selectors.items() if name.lower() != "__cimnamespace"}
-    if not class_name or not keys or "" in keys:
+    if not _CLASS_NAME.fullmatch(class_name) or not keys or "" in keys:
         raise ValueError("a reference without a class or without keys")
     return Reference.of(class_name, **keys)
 
