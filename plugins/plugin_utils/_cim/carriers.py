@@ -82,11 +82,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], _Cause], ...] = (
     (("socket.gaierror",), _Cause(Kind.CONNECTION, "the name of the host does not resolve", unsent=True)),
     (("builtins.ConnectionRefusedError",), _Cause(Kind.CONNECTION, "the connection was refused", unsent=True)),
     (
-        ("urllib3.exceptions.ConnectTimeoutError", "requests.exceptions.ConnectTimeout"),
-        _Cause(Kind.CONNECTION, "no connection could be made", unsent=True),
-    ),
-    (
-        ("urllib3.exceptions.NewConnectionError",),
+        ("urllib3.exceptions.ConnectTimeoutError", "urllib3.exceptions.NewConnectionError"),
         _Cause(Kind.CONNECTION, "no connection could be made", unsent=True),
     ),
     (
@@ -121,8 +117,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], _Cause], ...] = (
     ),
     # requests_ntlm's word for a host that does not speak NTLM.
     (("builtins.PermissionError",), _Cause(Kind.AUTHENTICATION, "the host did not accept the credentials")),
-    # requests says so before it connects: a file of certificates or keys that is not there.
-    (("builtins.OSError",), _Cause(Kind.CERTIFICATE, "a certificate file cannot be read", unsent=True)),
+    (("builtins.OSError",), _Cause(Kind.CONNECTION, "the connection broke", dropped=True)),
     (("builtins.UnicodeError", "builtins.LookupError"), _Cause(Kind.PROTOCOL, "the answer cannot be decoded")),
 )
 
@@ -145,6 +140,9 @@ def _carried(error: BaseException) -> Iterator[BaseException]:
 
 def _cause(error: Exception, answered: bool) -> _Cause:
     """What an exception of the library or of those below it means. ``answered``: this connection worked before."""
+    if type(error) is OSError:
+        # requests says so before it connects; everything of a socket it wraps.
+        return _Cause(Kind.CERTIFICATE, "a file of certificates or keys cannot be read", unsent=True)
     classes = [kind for carried in _carried(error) for kind in type(carried).__mro__]
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in classes}
     if any(name.startswith(_CREDENTIALS) for name in names):
