@@ -140,7 +140,7 @@ def _carried(error: BaseException) -> Iterator[BaseException]:
 
 def _cause(error: Exception, answered: bool) -> _Cause:
     """What an exception of the library or of those below it means. ``answered``: this connection worked before."""
-    if type(error) is OSError:
+    if error.__class__ is OSError:
         # requests says so before it connects; everything of a socket it wraps.
         return _Cause(Kind.CERTIFICATE, "a file of certificates or keys cannot be read", unsent=True)
     classes = [kind for carried in _carried(error) for kind in type(carried).__mro__]

@@ -72,16 +72,20 @@ def _types(text: str) -> dict[str, CimType]:
 
 def _method(text: str) -> tuple[str, Method]:
     """``Name(uint16 In, out CIM_X REF Out)`` -> the name and its parameters."""
-    signature = _METHOD.fullmatch(text)
-    assert signature, text
+    signature = _matched(_METHOD, text)
     inputs: dict[str, CimType] = {}
     outputs: dict[str, CimType] = {}
     for parameter in filter(None, signature[2].split(", ")):
-        match = _PARAMETER.fullmatch(parameter)
-        assert match, text
-        out, refers_to, scalar, name, array = match.groups()
+        out, refers_to, scalar, name, array = _matched(_PARAMETER, parameter).groups()
         (outputs if out else inputs)[name] = CimType(scalar or "ref", bool(array), refers_to or "")
     return signature[1], Method(inputs, outputs)
+
+
+def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+    found = pattern.fullmatch(text)
+    if found is None:
+        raise ValueError(f"a slip in the schema table: {text}")
+    return found
 
 
 def _class(name: str, keys: str, properties: str, *methods: str) -> CimClass:
