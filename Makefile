@@ -14,14 +14,13 @@ VENV_LINT := .venv-lint$(SUFFIX)
 CORE_REQUIREMENT := $(if $(CORE),'ansible-core ~= $(CORE).0',-r tests/requirements-core.txt)
 PIP_INSTALL := -m pip -qq --disable-pip-version-check --no-input install
 COLLECTION := .build/ansible_collections/hyperv/replica
-SUITES := workshop unit lab conformance
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test $(SUITES:%=test-%) matrix lint artifact clean
+.PHONY: help venv demo test matrix lint artifact clean
 
 help:
 	@echo 'make demo      revert failed-over VMs of two simulated hosts, step by step'
-	@echo 'make test      every test; one suite: $(SUITES:%=make test-%); a test: make test-unit ARGS="-k NAME"'
+	@echo 'make test      every test; one suite: make test-unit; some of its tests: make test-unit ARGS="-k NAME"'
 	@echo 'make matrix    every test under several releases of ansible-core, each with an interpreter that it runs on'
 	@echo 'make lint      every checker; some of them: make lint PARTS="ruff mypy"'
 	@echo 'make artifact  the collection as ansible-galaxy installs it, in .build/'
@@ -33,9 +32,9 @@ demo: venv
 	@$(VENV)/bin/python tests/demo/demo.py
 
 test: venv
-	@$(VENV)/bin/python tests/tools/suites.py $(SUITES) $(if $(ARGS),-- $(ARGS))
+	@$(VENV)/bin/python tests/tools/suites.py $(if $(ARGS),-- $(ARGS))
 
-$(SUITES:%=test-%): test-%: venv
+test-%: venv
 	@$(VENV)/bin/python tests/tools/suites.py $* $(if $(ARGS),-- $(ARGS))
 
 matrix:

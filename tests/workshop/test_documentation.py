@@ -71,7 +71,7 @@ def test_every_attribute_is_answered(name: str) -> None:
     fqcn = f"hyperv.replica.{name}"
     attributes = ansible_doc(fqcn)[fqcn]["doc"].get("attributes", {})
     # Ansible's own fragments describe an attribute; only the module can answer it.
-    answered = {name for name, attribute in attributes.items() if attribute.get("support") or attribute.get("platforms")}
+    answered = {name for name, answer in attributes.items() if answer.get("support") or answer.get("platforms")}
     assert sorted(ATTRIBUTES - answered) == []
 
 

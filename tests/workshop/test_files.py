@@ -23,7 +23,7 @@ BANNER = "This file is for the internal use of the hyperv.replica collection onl
 WITHOUT_LICENCE = {"COPYING", "CHANGELOG.rst", "changelogs/changelog.yaml"}
 # The brackets keep the patterns from matching themselves.
 FOREIGN = {
-    "a path of one machine": r"(?<![\w.:}>])/([w]ork|[r]oot(?!/cimv2|/virtualization)|[h]ome/\w+|[t]mp|[o]pt/\w+)\b",
+    "a path of one machine": r"(?<![\w.:}<>])/([w]ork|[r]oot(?!/cimv2|/virtualization)|[h]ome/\w+|[t]mp|[o]pt/\w+)\b",
     "a host of a package index": r"pypi[.]org|pythonhosted[.]org|registry[.]npmjs|nuget[.]org|ci-files[.]testing",
 }
 

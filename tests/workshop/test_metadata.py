@@ -9,12 +9,14 @@ from __future__ import annotations
 import ast
 import sys
 import typing as t
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+import suites
 import yaml
 from documentation import public_modules
-from tree import ROOT
+from tree import ROOT, files
 
 PLUGINS = ROOT / "plugins"
 ROLES = sorted(path.name for path in (ROOT / "roles").glob("*") if path.is_dir())
@@ -101,3 +103,8 @@ def test_imports_point_one_way(package: str) -> None:
 
 def test_the_plugins_import_nothing_but_ansible_while_they_are_loaded() -> None:
     assert wrong_imports(PLUGINS, (PREFIX, "ansible.")) == []
+
+
+def test_every_test_belongs_to_a_suite() -> None:
+    tests = [path.split("/") for path in files() if fnmatchcase(path, "tests/*/test_*.py")]
+    assert {directory for _tests, directory, *_rest in tests} == set(suites.SUITES)
