@@ -74,9 +74,7 @@ _ID_NAMESPACE = uuid.UUID("8c3f9a52-5d0c-4c1b-9a55-6d4f0f6f7b11")
 DEFAULT_USERS = {"operator": {"password": "replica-lab", "rights": "full"}}
 
 _REPLICATED = frozenset({Mode.PRIMARY, Mode.REPLICA, Mode.EXTENDED_REPLICA})
-_NEVER_SENT = frozenset(
-    {State.DISABLED, State.READY_FOR_REPLICATION, State.WAITING_TO_COMPLETE_INITIAL_REPLICATION}
-)
+_NEVER_SENT = frozenset({State.DISABLED, State.READY_FOR_REPLICATION, State.WAITING_TO_COMPLETE_INITIAL_REPLICATION})
 
 
 class ScenarioError(WorldError):
@@ -254,9 +252,7 @@ def _world(name: str, root: _Section, clock: Clock | None) -> World:
         {kind: _seconds(value) for kind, value in durations.items()},
     )
     world.description = root.take("description", _text, "")
-    users = root.named_sections("users") or {
-        user: _Section("users", entry) for user, entry in DEFAULT_USERS.items()
-    }
+    users = root.named_sections("users") or {user: _Section("users", entry) for user, entry in DEFAULT_USERS.items()}
     world.users = _users(users)
     hosts = root.named_sections("hosts")
     fates, happenings = root.take("fates", _list, []), root.take("happenings", _list, [])

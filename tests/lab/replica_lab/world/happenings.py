@@ -89,9 +89,7 @@ class Happenings:
         arguments = {key: value for key, value in spec.items() if key not in ("when", "host", "do", "vm")}
         if spec.get("vm") is not None:
             world.check_vm_exists(spec["vm"], None)
-        happening = Happening(
-            host, spec["do"], spec.get("vm"), arguments, moment, host, delay=when.get("delay", 0)
-        )
+        happening = Happening(host, spec["do"], spec.get("vm"), arguments, moment, host, delay=when.get("delay", 0))
         if moment == "at":
             world.schedule.at(world.time + timedelta(seconds=detail + happening.delay), happening.happen)
             return
@@ -115,10 +113,12 @@ class Happenings:
         """A call is about to reach its method (before_call) or has left it (after_call)."""
         moments = {moment, "after_calls"} if moment == "after_call" else {moment}
         self._strike(
-            lambda each: each.moment in moments
-            and each.where is host
-            and each.method in (None, method)
-            and (each.of_vm is None or (vm is not None and is_named(vm, each.of_vm)))
+            lambda each: (
+                each.moment in moments
+                and each.where is host
+                and each.method in (None, method)
+                and (each.of_vm is None or (vm is not None and is_named(vm, each.of_vm)))
+            )
         )
 
     def read(self, host: Host) -> None:
@@ -127,10 +127,12 @@ class Happenings:
 
     def job_ended(self, job: Job) -> None:
         self._strike(
-            lambda each: each.moment == "after_job"
-            and each.where is job.host
-            and each.job_type in (None, job.type)
-            and (each.of_vm is None or (job.vm is not None and is_named(job.vm, each.of_vm)))
+            lambda each: (
+                each.moment == "after_job"
+                and each.where is job.host
+                and each.job_type in (None, job.type)
+                and (each.of_vm is None or (job.vm is not None and is_named(job.vm, each.of_vm)))
+            )
         )
 
     def _strike(self, matches: t.Callable[[Happening], bool]) -> None:

@@ -47,7 +47,7 @@ _EXTENDED_METHODS = frozenset(
 )
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Host:
     """A simulated Hyper-V host: a ``provider.CimProvider``, and what the world keeps about it."""
 
@@ -282,9 +282,7 @@ class Host:
 
     # --- method calls
 
-    def _check_arguments(
-        self, shape: schema.ClassShape, method: str, arguments: dict[str, Value]
-    ) -> dict[str, Value]:
+    def _check_arguments(self, shape: schema.ClassShape, method: str, arguments: dict[str, Value]) -> dict[str, Value]:
         """The out parameters, all NULL; raises InvalidCall where the call does not fit the method."""
         found = shape.methods.get(method)
         if found is None or (method in _EXTENDED_METHODS and not self.version.extended):

@@ -83,7 +83,7 @@ class Course:
     percent_done: float = 0.0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Job:
     """An Msvm_ConcreteJob, with a memory of what it did that outlives its instance."""
 

@@ -100,7 +100,7 @@ _PARTNERS: dict[tuple[int, int], tuple[Mode, int]] = {
 }
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Vm:
     """A virtual machine on one host. The same GUID on another host is the other side of its replication."""
 

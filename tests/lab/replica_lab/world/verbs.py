@@ -310,9 +310,7 @@ def _rows() -> t.Iterator[StateChange]:
         yield StateChange(State.DISK_UPDATE_IN_PROGRESS, sides, index, frozenset({State.DISK_UPDATE_CRITICAL}))
     for sides, index in ((primary, 0), (middle, 1)):
         yield StateChange(State.READY_FOR_REPLICATION, sides, index, frozenset(map(State, (2, 7, 8))))
-        yield StateChange(
-            State.WAITING_TO_START_RESYNCHRONIZATION, sides, index, frozenset({State.RESYNCHRONIZING})
-        )
+        yield StateChange(State.WAITING_TO_START_RESYNCHRONIZATION, sides, index, frozenset({State.RESYNCHRONIZING}))
 
 
 STATE_CHANGES = tuple(_rows())
