@@ -379,9 +379,7 @@ def summary(counts: t.Mapping[Outcome, int]) -> JsonDict:
 
 def overall_certainty(runs: t.Iterable[Run]) -> Certainty:
     """The worst there is: one VM that was changed makes "nothing was changed" untrue for the whole."""
-    seen = {run.certainty for run in runs if run.error is not None}
-    seen |= {Certainty.CHANGED for run in runs if run.changed and run.certainty is not Certainty.BETWEEN_STATES}
-    seen |= {run.certainty for run in runs if run.outcome is Outcome.IN_PROGRESS}
+    seen = {run.certainty for run in runs}  # of a prediction it is "nothing changed", of a change "changed"
     return next((certainty for certainty in WORST_CERTAINTY if certainty in seen), Certainty.NOTHING_CHANGED)
 
 
