@@ -1,0 +1,104 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What happened over one combination, held against what happened over another.
+
+Times, ids of jobs, ports and the transport differ; whatever else differs is a defect, even where each alone would
+be acceptable.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from rehearsal.stage import BEHIND, Performance, Phase
+from rehearsal.stories import Story
+from rehearsal.verdict import _truth
+
+_PASSING = {"started", "ended", "percent", "transport", "start_time"}
+"""Keys whose values tell the moment or the way, and not the story."""
+_MASKS = (
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00|Z)"), "<time>"),
+    (re.compile(r"https?://127\.0\.0\.1:\d+/wsman"), "<address>"),
+    (re.compile(r"\d+ %"), "<percent>"),
+    # A library's own words for a broken connection.
+    (re.compile(r"(?<=The host says: )\w+(?:Error|Timeout|Exception): .*", re.DOTALL), "<library>"),
+)
+_GUID = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
+
+
+def differences(story: Story, one: Performance, other: Performance) -> list[str]:
+    """How a story went differently over the second combination than over the first."""
+    found = []
+    for name in story.phases:
+        phases = [performance.phases.get(story.slug, {}).get(name) for performance in (one, other)]
+        if None in phases:
+            continue  # not played: a failure of its own
+        first, second = (normal(t.cast(Phase, phase)) for phase in phases)
+        found += [f"{name}: {line}" for line in _differ("", first, second)]
+    first_lines, second_lines = (
+        [mask(line, known_ids(performance.phases[story.slug]["run"])) for line in performance.lines_of(story)]
+        for performance in (one, other)
+    )
+    return found + [f"stderr: {line}" for line in _differ("", first_lines, second_lines)]
+
+
+def normal(phase: Phase) -> dict[str, t.Any]:
+    """What of a phase has to be the same whatever carried it."""
+    known = known_ids(phase)
+    sent = {
+        method: count for counters in phase.counters.values() for method, count in sorted(counters["methods"].items())
+    }
+    return {
+        "task": phase.status,
+        "result": _masked({key: value for key, value in phase.result.items() if not key.startswith("_")}, known),
+        "calls": [f"{call['host']}: {call['method']} {call['vm_id']} = {call['return_value']}" for call in phase.calls],
+        "sent": sent,
+        "world": {key: {name: vm[name] for name in ("mode", "state", "power")} for key, vm in _truth(phase.after).items()},
+    }
+
+
+def known_ids(phase: Phase) -> frozenset[str]:
+    """The ids of the VMs; all others are those of jobs and the like."""
+    worlds = (phase.before, phase.after)
+    return frozenset(vm["id"] for world in worlds for host in world["hosts"].values() for vm in host["vms"])
+
+
+def _masked(value: t.Any, known: frozenset[str]) -> t.Any:
+    if isinstance(value, dict):
+        return {
+            key: "<masked>" if key in _PASSING and item is not None else _masked(item, known)
+            for key, item in value.items()
+            if key != "exception"
+        }
+    if isinstance(value, list):
+        return [_masked(item, known) for item in value]
+    return mask(value, known) if isinstance(value, str) else value
+
+
+def mask(text: str, known: frozenset[str]) -> str:
+    for pattern, shown in _MASKS:
+        text = pattern.sub(shown, text)
+    return _GUID.sub(lambda match: match.group() if match.group().upper() in known else "<id>", text)
+
+
+def _differ(path: str, one: t.Any, other: t.Any) -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = sorted({*one, *other})
+        return [
+            line
+            for key in keys
+            for line in _differ(f"{path}.{key}" if path else key, one.get(key, "<missing>"), other.get(key, "<missing>"))
+        ]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [
+            line
+            for index, pair in enumerate(zip(one, other, strict=True))
+            for line in _differ(f"{path}.{index}" if path else str(index), *pair)
+        ]
+    return [] if one == other else [f"{path}: {one!r} / {other!r}"]
+
+
+__all__ = ["BEHIND", "differences", "known_ids", "mask", "normal"]

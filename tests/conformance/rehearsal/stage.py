@@ -1,0 +1,233 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A lab behind each story, and all of them played over one combination by one ``ansible-playbook``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from replica_lab.lab import Lab
+
+from rehearsal.combinations import Combination
+from rehearsal.stories import FAILOVER, Story
+
+ROOT = Path(__file__).parents[3]
+FORKS = 8
+POLL_INTERVAL = 0.1
+BEHIND = ".behind"
+"""Added to a story's inventory host: the simulated host to which a task is delegated."""
+
+
+@dataclass
+class Phase:
+    """What one phase of a story came to."""
+
+    status: str
+    result: dict[str, t.Any]
+    calls: list[dict[str, t.Any]]
+    """Those of this phase that reached the world."""
+    counters: dict[str, dict[str, t.Any]]
+    before: dict[str, t.Any]
+    after: dict[str, t.Any]
+    """The world (World.snapshot) at both ends of the phase."""
+
+
+@dataclass
+class Performance:
+    """All stories over one combination."""
+
+    combination: Combination
+    seconds: float
+    phases: dict[str, dict[str, Phase]]
+    """By slug, then by phase."""
+    stdout: str
+    stderr: str
+    status: int
+    errors: dict[str, list[str]] = field(default_factory=dict)
+    """Defects of the lab, by slug."""
+
+    def lines_of(self, story: Story) -> list[str]:
+        """What the tasks of a story wrote on stderr."""
+        names = (f"{story.slug}: ", f"{story.slug}{BEHIND}: ")
+        return [line for line in self.stderr.splitlines() if line.startswith(names)]
+
+
+def perform(combination: Combination, stories: t.Sequence[Story], directory: Path) -> Performance:
+    """Play the stories. What happened is in the answer; nothing is judged here."""
+    with contextlib.ExitStack() as stack:
+        labs = {}
+        for story in stories:
+            scenario = {**story.scenario, "clock": {"rate": 0}}
+            lab = Lab(scenario, https=combination.https, faults=story.faults, control_port=0)
+            labs[story.slug] = stack.enter_context(lab)
+        first = {slug: lab.world.snapshot() for slug, lab in labs.items()}
+        (directory / "inventory.json").write_text(json.dumps(inventory(combination, stories, labs)), "utf-8")
+        for story in stories:
+            (directory / f"{story.slug}.yml").write_text(yaml.safe_dump(tasks(story), sort_keys=False), "utf-8")
+        (directory / "play.yml").write_text(yaml.safe_dump([_PLAY]), "utf-8")
+        began = time.monotonic()
+        ended = playbook(
+            ["-i", "inventory.json", "--forks", str(FORKS), "play.yml"],
+            directory,
+            ANSIBLE_CALLBACKS_ENABLED="witness",
+            ANSIBLE_CALLBACK_PLUGINS=str(Path(__file__).parents[1] / "callback_plugins"),
+            REHEARSAL_RECORDS=str(directory / "records.jsonl"),
+        )
+        played = phases(directory / "records.jsonl", first)
+        if not played:
+            raise RuntimeError(f"nothing was played: {ended.stdout[-2000:]}\n{ended.stderr[-2000:]}")
+        return Performance(
+            combination,
+            time.monotonic() - began,
+            played,
+            ended.stdout,
+            ended.stderr,
+            ended.returncode,
+            {slug: [error for host in lab.hosts.values() for error in host.errors] for slug, lab in labs.items()},
+        )
+
+
+_PLAY = {
+    "name": "Every story",
+    "hosts": "stage",
+    "gather_facts": False,
+    "strategy": "ansible.builtin.free",
+    "module_defaults": {FAILOVER: {"poll_interval": POLL_INTERVAL}},
+    "tasks": [{"name": "Tell it", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}],
+}
+
+
+def tasks(story: Story) -> list[dict[str, t.Any]]:
+    """The same task for each phase; check mode is a keyword of it."""
+    return [
+        *story.tasks_before,
+        *(
+            {
+                "name": phase,
+                **story.task,
+                "check_mode": phase == "check",
+                "diff": True,
+                "ignore_errors": True,
+                "ignore_unreachable": True,
+            }
+            for phase in story.phases
+        ),
+    ]
+
+
+def inventory(combination: Combination, stories: t.Iterable[Story], labs: t.Mapping[str, Lab]) -> dict[str, t.Any]:
+    """One inventory host a story; where its task is delegated, a second one behind it."""
+    stage: dict[str, t.Any] = {}
+    behind: dict[str, t.Any] = {}
+    for story in stories:
+        lab = labs[story.slug]
+        group = lab.inventory(combination.connection, combination.auth, combination.https)["all"]["children"]["hyperv"]
+        host = {**group["vars"], **group["hosts"][story.host], **combination.variables}
+        host["lab_connection"] = combination.connection
+        host["lab_port"] = host["ansible_port"]
+        rate = story.scenario["clock"]["rate"]
+        told = {"control": lab.control_url, "rate": rate, "between": [_control(step) for step in story.between]}
+        if story.front is None:
+            stage[story.slug] = {**host, **story.variables, "stage": told}
+        else:
+            behind[story.slug + BEHIND] = {**host, **story.variables}
+            stage[story.slug] = {**story.front, "behind": story.slug + BEHIND, "stage": told}
+    return {"all": {"children": {"stage": {"hosts": stage}, "behind": {"hosts": behind}}}}
+
+
+def _control(step: t.Mapping[str, t.Any]) -> tuple[str, t.Mapping[str, t.Any] | None]:
+    """A step of ``between`` as a request to the control port."""
+    if "advance" in step or "rate" in step:
+        return "/clock", step
+    if "fault" in step:
+        return "/faults", step["fault"]
+    if "faults" in step:
+        return "/faults", None
+    return "/act", step
+
+
+def phases(records: Path, first: t.Mapping[str, dict[str, t.Any]]) -> dict[str, dict[str, Phase]]:
+    """The lines of the callback plugin, cut where one phase ends and the next begins."""
+    found: dict[str, dict[str, Phase]] = {}
+    calls = dict.fromkeys(first, 0)
+    state = dict(first)
+    for line in records.read_text("utf-8").splitlines() if records.exists() else ():
+        record = json.loads(line)
+        slug = record["story"]
+        found.setdefault(slug, {})[record["phase"]] = Phase(
+            record["status"],
+            record["result"],
+            record["calls"][calls[slug] :],
+            record["counters"],
+            state[slug],
+            record["state"],
+        )
+        calls[slug], state[slug] = len(record["calls"]), record["next"]
+    return found
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    peak_memory: int
+    """Bytes of the largest process among it and its children."""
+
+
+def command(*arguments: str) -> list[str]:
+    """``ansible-playbook`` of the environment that runs the tests."""
+    return [sys.executable, "-m", "ansible", "playbook", *arguments]
+
+
+def environment(directory: Path, **variables: str) -> dict[str, str]:
+    """For an ``ansible-playbook`` that sees this collection and no settings of the person who runs the tests."""
+    settings = directory / "ansible.cfg"
+    settings.write_text("[defaults]\n", "utf-8")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    return {
+        **inherited,
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build"),
+        "ANSIBLE_CONFIG": str(settings),
+        "ANSIBLE_HOME": str(directory / "ansible-home"),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_NOCOLOR": "true",
+        "ANSIBLE_HOST_KEY_CHECKING": "false",
+        **variables,
+    }
+
+
+def playbook(arguments: t.Sequence[str], directory: Path, **variables: str) -> Ended:
+    """Run ``ansible-playbook`` in a directory, to its end."""
+    with start(arguments, directory, **variables) as process:
+        _pid, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    stdout, stderr = ((directory / name).read_text("utf-8", "replace") for name in ("stdout", "stderr"))
+    return Ended(process.returncode, stdout, stderr, usage.ru_maxrss * 1024)
+
+
+def start(arguments: t.Sequence[str], directory: Path, **variables: str) -> subprocess.Popen[bytes]:
+    """Begin to run ``ansible-playbook`` in a directory, in a process group of its own; output goes to files there."""
+    with (directory / "stdout").open("wb") as stdout, (directory / "stderr").open("wb") as stderr:
+        return subprocess.Popen(
+            command(*arguments),
+            cwd=directory,
+            env=environment(directory, **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
