@@ -155,6 +155,11 @@ def _cause(error: Exception, answered: bool) -> _Cause:
     return _Cause(Kind.UNSUPPORTED, "this connection cannot be used as it is configured")
 
 
+def library_kind(error: Exception) -> Kind:
+    """What an exception of the library means that came out of a connection in use."""
+    return _cause(error, answered=True).kind
+
+
 def _http_status(status: int, body: bytes, answered: bool) -> CimError:
     """The error for an HTTP status that came without a SOAP answer."""
     detail = f"it begins with: {hardened_xml.beginning(body)}"
@@ -383,7 +388,7 @@ def open_winrm(connection: t.Any, read_timeout: int) -> Carrier:
         raise _unsupported(f"this release of the winrm connection plugin is not known ({error})") from error
     except Exception as error:
         text = scrub(str(error), [str(secret) for secret in secrets if secret])
-        raise CimError(_core_kind(text, default), f"the winrm connection could not be set up: {text}") from error
+        raise CimError(core_kind(text, default), f"the winrm connection could not be set up: {text}") from error
 
     protocol: t.Any = connection.protocol
 
@@ -401,7 +406,7 @@ def open_winrm(connection: t.Any, read_timeout: int) -> Carrier:
 # The plugin turns every exception into a text of its own or of the library: English, and written on this side.
 # With several transports it holds what became of each, so what comes from the host goes before what does not.
 _CORE_TEXTS = (
-    (r"credentials were rejected|requires a (?:username|password)", Kind.AUTHENTICATION),
+    (r"credentials were rejected|failed to authenticate|requires a (?:username|password)", Kind.AUTHENTICATION),
     (r"certificate|SSLError", Kind.CERTIFICATE),
     (r"HTTPS?Connection|Connection aborted|timed out", Kind.CONNECTION),
     (r"not installed|not support", Kind.UNSUPPORTED),
@@ -409,7 +414,8 @@ _CORE_TEXTS = (
 )
 
 
-def _core_kind(text: str, default: Kind) -> Kind:
+def core_kind(text: str, default: Kind) -> Kind:
+    """What a text of one of core's connection plugins says; the default where it says nothing that is known here."""
     return next((kind for pattern, kind in _CORE_TEXTS if re.search(pattern, text, re.IGNORECASE)), default)
 
 

@@ -220,6 +220,7 @@ class Kind(enum.Enum):
     NOT_FOUND = "not_found"  # class, namespace or instance does not exist
     TIMED_OUT = "timed_out"  # the host's own operation time-out; a method may have run
     QUOTA = "quota"  # too many operations of this user
+    UNAVAILABLE = "unavailable"  # WMI, or the service behind it, does not answer there; a method may have run
     INVALID = "invalid"  # the host refused the message or its arguments; it did not run
     HOST = "host"  # any other fault of the host
 

@@ -423,6 +423,11 @@ FAULT_CODES: t.Mapping[int, Kind] = {
     0x8004102E: Kind.INVALID,  # WBEM_E_INVALID_METHOD
     0x8004102F: Kind.INVALID,  # WBEM_E_INVALID_METHOD_PARAMETERS
     0x8004103A: Kind.INVALID,  # WBEM_E_INVALID_OBJECT_PATH
+    0x80041011: Kind.UNAVAILABLE,  # WBEM_E_PROVIDER_NOT_FOUND
+    0x80041013: Kind.UNAVAILABLE,  # WBEM_E_PROVIDER_LOAD_FAILURE
+    0x80041014: Kind.UNAVAILABLE,  # WBEM_E_INITIALIZATION_FAILURE
+    0x800706BA: Kind.UNAVAILABLE,  # RPC_S_SERVER_UNAVAILABLE
+    0x800706BE: Kind.UNAVAILABLE,  # RPC_S_CALL_FAILED: the service ended while it was asked
 }
 
 # DSP0226 section 14; WinRM 2.0 gives a number where WinRM 3 gives a subcode, so both are read. EncodingLimit is
@@ -455,11 +460,15 @@ _CIM_STATUS: t.Mapping[int, Kind] = {
     6: Kind.NOT_FOUND,
 }
 
-_SAYS: t.Mapping[Kind, str] = {
+UNSURE = frozenset({Kind.TIMED_OUT, Kind.HOST, Kind.UNAVAILABLE})
+"""Kinds of faults that leave open whether a method has run."""
+
+SAYS: t.Mapping[Kind, str] = {
     Kind.ACCESS_DENIED: "access denied",
     Kind.NOT_FOUND: "there is no such class or object",
     Kind.TIMED_OUT: "the host did not finish within its operation time-out",
     Kind.QUOTA: "the quota of this user is used up",
+    Kind.UNAVAILABLE: "WMI or the service behind it does not answer",
     Kind.INVALID: "the host does not accept the message",
     Kind.HOST: "the host reports a fault",
 }
@@ -501,8 +510,8 @@ def _fault(fault: Element, request: Request) -> CimError:
     named = [f"0x{code:08X}" if code is not None else "", *subcodes[:1]]
     return CimError(
         kind,
-        f"{request.what}: {_SAYS[kind]} ({', '.join(filter(None, named))})",
-        sent=Sent.MAYBE if request.method and kind in (Kind.TIMED_OUT, Kind.HOST) else Sent.NO,
+        f"{request.what}: {SAYS[kind]} ({', '.join(filter(None, named))})",
+        sent=Sent.MAYBE if request.method and kind in UNSURE else Sent.NO,
         code=code,
         detail=_host_words(every),
     )

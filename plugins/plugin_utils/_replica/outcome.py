@@ -120,6 +120,7 @@ KINDS: dict[Kind, ErrorClass] = {
     Kind.NOT_FOUND: ErrorClass.SERVICE_UNAVAILABLE,
     Kind.TIMED_OUT: ErrorClass.HOST_TIMEOUT,
     Kind.QUOTA: ErrorClass.SYSTEM_UNAVAILABLE,
+    Kind.UNAVAILABLE: ErrorClass.SERVICE_UNAVAILABLE,
     Kind.INVALID: ErrorClass.INVALID_PARAMETER,
     Kind.HOST: ErrorClass.METHOD_FAILED,
 }

@@ -567,7 +567,7 @@ def test_a_code_in_every_spelling(spelled: str) -> None:
 def test_a_known_code_decides_whatever_the_subcode_says(code: int, kind: Kind) -> None:
     error = fault_of(answer(fault("w:InternalError", code)))
     assert (error.kind, error.code) == (kind, code)
-    assert error.sent is (Sent.MAYBE if kind is Kind.TIMED_OUT else Sent.NO)
+    assert error.sent is (Sent.MAYBE if kind in (Kind.TIMED_OUT, Kind.UNAVAILABLE) else Sent.NO)
 
 
 @pytest.mark.parametrize(("subcode", "kind"), wsman.FAULT_SUBCODES.items())
@@ -575,7 +575,7 @@ def test_a_subcode_decides_where_the_code_is_not_known(subcode: str, kind: Kind)
     for code in ("", 0x8033FFFF):
         error = fault_of(answer(fault(f"w:{subcode}", code)))
         assert error.kind is kind
-        assert error.sent is (Sent.MAYBE if kind is Kind.TIMED_OUT else Sent.NO)
+        assert error.sent is (Sent.MAYBE if kind in (Kind.TIMED_OUT, Kind.UNAVAILABLE) else Sent.NO)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(2, Kind.ACCESS_DENIED), (6, Kind.NOT_FOUND), (1, Kind.HOST)])
