@@ -24,6 +24,7 @@ from rich.text import Text
 from replica_lab import scenario as scenarios
 from replica_lab.lab import Lab, LabError
 from replica_lab.numbers import Health, JobState, JobType, name_of
+from replica_lab.powershell.engine import Engine, NoPowerShell
 from replica_lab.world import WorldError
 
 CONTROL_VARIABLE = "replica_lab_control"
@@ -60,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
         "--port-base", type=int, default=0, metavar="N",
         help="HTTP ports N, N+1, ... in the scenario's order, then the HTTPS ports; 0 (default): free ones",
     )
+    serve.add_argument(
+        "--powershell", choices=("auto", "none"), default="auto",
+        help="run PowerShell in shells and runspace pools where a pwsh can be found (default), or never",
+    )
     serve.set_defaults(run=_serve)
 
     show = commands.add_parser("show", help="print the virtual machines of a running lab")
@@ -80,7 +85,14 @@ def _serve(said: argparse.Namespace) -> int:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    lab = Lab(said.scenario, https=said.https, control_port=said.control_port, port_base=said.port_base)
+    engine = _engine(said.powershell)
+    lab = Lab(
+        said.scenario,
+        https=said.https,
+        control_port=said.control_port,
+        port_base=said.port_base,
+        powershell=engine if isinstance(engine, Engine) else None,
+    )
     with lab:
         inventory = lab.inventory(said.connection, said.auth, said.https, said.user)
         if said.inventory is not None:
@@ -89,6 +101,7 @@ def _serve(said: argparse.Namespace) -> int:
             for name, host in lab.hosts.items():
                 print(f"{name}: {host.url}" + (f" {host.https_url}" if host.https_url else ""))
             print(f"control: {lab.control_url}")
+            print(f"powershell: {engine.path if isinstance(engine, Engine) else engine}")
             if said.inventory is not None:
                 print(f"inventory: {said.inventory}")
             print(f"replica-lab is ready: scenario {lab.world.name}, {len(lab.hosts)} hosts", flush=True)
@@ -98,6 +111,16 @@ def _serve(said: argparse.Namespace) -> int:
                 said.inventory.unlink(missing_ok=True)
     print("replica-lab has stopped", flush=True)
     return 0
+
+
+def _engine(choice: str) -> Engine | str:
+    """The PowerShell to run, or why there is none."""
+    if choice == "none":
+        return "none"
+    try:
+        return Engine.find()
+    except NoPowerShell as error:
+        return f"none ({error})"
 
 
 def _write_inventory(path: Path, inventory: dict[str, t.Any]) -> None:

@@ -76,6 +76,8 @@ class Do(enum.Enum):
     """The Job with a ``__cimnamespace`` selector."""
     REFUSE_PORT = "refuse_port"
     """The host stops listening and drops its connections; the request that set it off is not carried out."""
+    NO_POWERSHELL = "no_powershell"
+    """There is no PowerShell on the host."""
     START_PORT = "start_port"
     """The host listens again. Takes effect when it is given, and takes nothing but ``host``."""
 
@@ -102,16 +104,21 @@ EFFECTS: dict[Do, Effect] = {
     Do.JOB_AS_EPR: Effect.ALWAYS,
     Do.JOB_WITH_CIMNAMESPACE: Effect.ALWAYS,
     Do.REFUSE_PORT: Effect.NO_UNLESS_ASKED,
+    Do.NO_POWERSHELL: Effect.NEVER,
     Do.START_PORT: Effect.NEVER,
 }
 
+POWERSHELL = "PowerShell"
+"""The operation of a PowerShell process, or of a pipeline in a PSRP session: a fault strikes it only by this name.
+
+What its cmdlets ask are Enumerate, Get and Invoke, as on the wire."""
 HANDSHAKE = "Handshake"
 """The operation of HTTP requests that carry no SOAP: a fault strikes them only when it names this operation."""
 
 OPERATIONS = (
     "Enumerate", "Pull", "Release", "Get", "Invoke",
     "Create", "Command", "Send", "Receive", "Signal", "Delete",
-    HANDSHAKE,
+    POWERSHELL, HANDSHAKE,
 )
 
 
@@ -129,6 +136,8 @@ class Subject:
     method: str = ""
     mentions: t.Callable[[str], bool] = lambda vm: False
     """Whether the request names this VM: its id or name as a selector, in a reference or in the query."""
+    possible: t.Collection[Do] | None = None
+    """What can happen to it; None: everything. A fault that cannot happen waits for one to which it can."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +215,9 @@ class Fault:
 
     def matches(self, subject: Subject) -> bool:
         """Whether the fault is meant for this request."""
-        if subject.operation == HANDSHAKE and self.operation != HANDSHAKE:
+        if subject.operation in (HANDSHAKE, POWERSHELL) and self.operation != subject.operation:
+            return False
+        if subject.possible is not None and self.do not in subject.possible:
             return False
         wanted = (
             (self.host, subject.host),

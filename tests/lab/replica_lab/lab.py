@@ -21,6 +21,7 @@ from replica_lab import schema
 from replica_lab.control import Control
 from replica_lab.faults import Do, Fault, FaultError, FaultList
 from replica_lab.numbers import Mode
+from replica_lab.powershell.engine import Engine
 from replica_lab.wire import certificates
 from replica_lab.wire.assumptions import WireAssumptions
 from replica_lab.wire.auth import Authenticator
@@ -74,7 +75,7 @@ class LabHost:
     @property
     def open_shells(self) -> int:
         """Shells that a client opened and did not delete."""
-        return self.server.shell.open_shells
+        return self.server.open_shells
 
     @property
     def errors(self) -> list[str]:
@@ -88,7 +89,8 @@ class Lab:
     ``https``: listen with TLS too, on a port of its own. ``auth``: any of ``basic`` and ``ntlm``.
     ``faults``: wire faults from the start. ``allow_unencrypted``: WinRM's setting of that name.
     ``port_base``: the first host's HTTP port, the next ones follow, then the HTTPS ports; 0 takes free ones.
-    ``control_port``: also open a control port (0: a free one). ``runner`` carries out what shells are asked.
+    ``control_port``: also open a control port (0: a free one). ``powershell``: what runs in shells and runspace
+    pools (``Engine.find()``); without it, ``runner`` carries out what shells are asked.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Lab:
         port_base: int = 0,
         control_port: int | None = None,
         runner: Runner = no_shell,
+        powershell: Engine | None = None,
         wire: WireAssumptions | None = None,
     ) -> None:
         self._scenario = scenario
@@ -119,6 +122,7 @@ class Lab:
         self._port_base = port_base
         self._control_port = control_port
         self._runner = runner
+        self._powershell = powershell
         self._wire = wire or WireAssumptions()
         self._directory: Path | None = None
         self._control: Control | None = None
@@ -189,6 +193,8 @@ class Lab:
             )
         except ValueError as error:
             raise LabError(f"host {host.host_name}: {error}") from error
+        temporary = directory / f"temporary-{index}"
+        temporary.mkdir()
         server = HostServer(
             host.host_name,
             provider=host,
@@ -197,6 +203,8 @@ class Lab:
             counters=counters,
             assumptions=self._wire,
             runner=self._runner,
+            powershell=self._powershell,
+            directory=temporary,
             locale=host.locale,
             find_vms=self._find_vms,
         )

@@ -22,7 +22,11 @@ class Counters:
     encrypted, plain      SOAP requests that came encrypted on the message level, and those that did not
     queries         the WQL texts of all Enumerate requests, in order
     methods         {"Class.Method": requests}
-    shells          shells opened
+    shells          shells opened, runspace pools included
+    powershell      PowerShell processes started
+    pipelines       pipelines that PSRP clients started in them
+    cmdlets         {operation: calls} of the CIM cmdlets in them: Enumerate, Get, Invoke; their queries and
+                    methods are counted with those of the wire
     faults          wire faults that struck
     """
 
@@ -41,8 +45,11 @@ class Counters:
             self.encrypted = 0
             self.plain = 0
             self.shells = 0
+            self.powershell = 0
+            self.pipelines = 0
             self.faults = 0
             self.soap: collections.Counter[str] = collections.Counter()
+            self.cmdlets: collections.Counter[str] = collections.Counter()
             self.queries: list[str] = []
             self.methods: collections.Counter[str] = collections.Counter()
 
@@ -60,10 +67,19 @@ class Counters:
                 self.encrypted += 1
             else:
                 self.plain += 1
-            if query:
-                self.queries.append(query)
-            if method:
-                self.methods[method] += 1
+            self._count(query, method)
+
+    def count_cmdlet(self, operation: str, *, query: str = "", method: str = "") -> None:
+        """One call of a CIM cmdlet."""
+        with self._lock:
+            self.cmdlets[operation] += 1
+            self._count(query, method)
+
+    def _count(self, query: str, method: str) -> None:
+        if query:
+            self.queries.append(query)
+        if method:
+            self.methods[method] += 1
 
     @property
     def soap_requests(self) -> int:
@@ -86,5 +102,8 @@ class Counters:
                 "queries": list(self.queries),
                 "methods": dict(self.methods),
                 "shells": self.shells,
+                "powershell": self.powershell,
+                "pipelines": self.pipelines,
+                "cmdlets": dict(self.cmdlets),
                 "faults": self.faults,
             }

@@ -15,10 +15,14 @@ import logging
 import ssl
 import typing as t
 import weakref
+from pathlib import Path
 
 from aiohttp import web
 
 from replica_lab.faults import HANDSHAKE, Do, Fault, FaultList, Subject
+from replica_lab.powershell import psrp
+from replica_lab.powershell.engine import Engine
+from replica_lab.powershell.host import PowerShellHost
 from replica_lab.provider import CimProvider
 from replica_lab.wire import auth, spoil
 from replica_lab.wire import messages as ws
@@ -58,6 +62,8 @@ class HostServer:
         counters: Counters,
         assumptions: WireAssumptions,
         runner: Runner,
+        powershell: Engine | None,
+        directory: Path,
         locale: str,
         find_vms: t.Callable[[str], t.Collection[tuple[str, str]]],
     ) -> None:
@@ -70,8 +76,23 @@ class HostServer:
         self._counters = counters
         self._find_vms = find_vms
         self.wmi = WmiPlugin(provider, assumptions)
-        self.shell = ShellPlugin(name, counters, runner)
+        self.powershell = powershell and PowerShellHost(
+            powershell,
+            provider=provider,
+            faults=faults,
+            counters=counters,
+            assumptions=assumptions,
+            locale=locale,
+            directory=directory,
+            names=self._names,
+            refuse=self.refuse,
+            errors=self.errors,
+        )
+        self.shell = ShellPlugin(name, counters, self.powershell.run if self.powershell else runner)
         self._plugins: list[tuple[str, Plugin]] = [(ws.WMI, self.wmi), (CMD, self.shell)]
+        self._pools = self.powershell and psrp.PsrpPlugin(self.powershell, counters)
+        if self._pools:
+            self._plugins.append((psrp.PREFIX, self._pools))
         self._machine = name if assumptions.identify_host_in_faults else ""
         self._known: weakref.WeakKeyDictionary[asyncio.BaseTransport, auth.Connection] = weakref.WeakKeyDictionary()
         self._hung: set[asyncio.Future[None]] = set()
@@ -119,11 +140,16 @@ class HostServer:
         for hung in self._hung:
             if not hung.done():
                 hung.set_result(None)
+        if self.powershell:
+            self.powershell.release()
 
     async def stop(self) -> None:
         """End everything."""
         self.release()
         await self.shell.close()
+        if self._pools and self.powershell:
+            await self._pools.close()
+            await self.powershell.close()
         self.refuse()
         if self._web is not None:
             await self._web.shutdown(timeout=1.0)
@@ -134,6 +160,13 @@ class HostServer:
         self.locale = locale
         self.wmi = WmiPlugin(provider, assumptions)
         self._plugins[0] = (ws.WMI, self.wmi)
+        if self.powershell:
+            self.powershell.use(provider, assumptions, locale)
+
+    @property
+    def open_shells(self) -> int:
+        """Shells and runspace pools not deleted yet."""
+        return self.shell.open_shells + (self._pools.open_shells if self._pools else 0)
 
     # --- HTTP ---
 
@@ -226,14 +259,17 @@ class HostServer:
         )
 
     def _mentions(self, request: Request, vm: str) -> bool:
-        """Whether the request names the VM: by its id anywhere, by its name in a query."""
+        said = [value for _name, value in request.selectors]
+        if request.body is not None:
+            said += [element.text for element in request.body.iter() if element.text]
+        return self._names(vm, said)
+
+    def _names(self, vm: str, said: t.Iterable[str]) -> bool:
+        """Whether what a request says names the VM: by its id anywhere, by its name in a query."""
         wanted = [
             part.upper() for vm_id, name in self._find_vms(vm) for part in (vm_id, f"'{name}'", f'"{name}"')
         ]
-        said = [value.upper() for _name, value in request.selectors]
-        if request.body is not None:
-            said += [element.text.upper() for element in request.body.iter() if element.text]
-        return any(part in text for part in wanted for text in said)
+        return any(part in text.upper() for text in said for part in wanted)
 
     async def _answer(self, request: Request, user: str, struck: Fault | None = None) -> tuple[int, bytes]:
         """Status and message of the world's answer, spoilt where a fault says so."""

@@ -252,9 +252,10 @@ def body(request: Request, name: str) -> Element:
 
 
 def stream(name: str, command_id: str, data: str, *, end: bool = False) -> str:
-    """A piece of output, base64 already."""
+    """A piece of output, base64 already; without a command it is the shell's own."""
+    command = f' CommandId="{ws.text(command_id)}"' if command_id else ""
     last = ' End="true"' if end else ""
-    return f'<rsp:Stream Name="{name}" CommandId="{ws.text(command_id)}"{last}>{data}</rsp:Stream>'
+    return f'<rsp:Stream Name="{name}"{command}{last}>{data}</rsp:Stream>'
 
 
 def response(operation: str, inner: str) -> Answer:

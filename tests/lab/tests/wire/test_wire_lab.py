@@ -119,7 +119,7 @@ def test_counters_start_again(lab: t.Any, wire: t.Any) -> None:
     assert counted == {
         "http_requests": 2, "connections": 1, "unauthorized": 0, "soap": {"Enumerate": 1, "Invoke": 1}, "encrypted": 0,
         "plain": 2, "queries": [wire.SYSTEMS], "methods": {"Msvm_ReplicationService.RevertFailover": 1}, "shells": 0,
-        "faults": 0,
+        "powershell": 0, "pipelines": 0, "cmdlets": {}, "faults": 0,
     }  # fmt: skip
     assert running.hosts["HV-PRIMARY"].counters.http_requests == 0
     running.reset_counters()
