@@ -138,7 +138,7 @@ def test_check_run_and_again(stage: Callable[..., Stage]) -> None:
     [
         pytest.param({}, "Set either revert_failover_names", id="neither"),
         pytest.param({"names": ["Planned"], "all": True}, "Set either revert_failover_names", id="both"),
-        pytest.param({"names": ["Planned", "Sudden"]}, "Planned on HV-REPLICA (replica, failed_over, off)", id="consent"),
+        pytest.param({"names": ["Planned", "Sudden"]}, "Planned on HV-REPLICA (replica, failed_over", id="consent"),
         pytest.param({"names": ["Planned", "nobody"], **WITH_CONSENT}, "nobody: no host that was read", id="nowhere"),
         pytest.param({"names": ["Plan*"], **WITH_CONSENT}, "looks like a wildcard", id="wildcard"),
         pytest.param({"all": True, "max_changes": 1, **WITH_CONSENT}, "allows 1", id="too many"),
