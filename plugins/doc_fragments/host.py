@@ -37,7 +37,7 @@ attributes:
   async:
     support: none
     details:
-      - The task is refused. A host works by itself once it was asked to, so there is nothing to put into the background.
+      - The task is refused. A host works by itself once it was asked to, so nothing is left for the background.
   become:
     support: none
     details:

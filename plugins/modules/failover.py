@@ -3,5 +3,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# hyperv.replica.failover is an action plugin (plugins/action/failover.py): it runs on the controller and copies nothing to the host.
+# hyperv.replica.failover is an action plugin, plugins/action/failover.py: it runs on the controller.
 # Its documentation is in failover.yml beside this file. This file is here so that Ansible finds the name.
