@@ -10,10 +10,12 @@ import base64
 import os
 import signal
 import typing as t
+from pathlib import Path
 
 import pytest
 from pypsrp.complex_objects import PSInvocationState
 from pypsrp.exceptions import WSManFaultError
+from pypsrp.host import PSHost, PSHostUserInterface
 from pypsrp.powershell import PowerShell
 from replica_lab.powershell.engine import Engine, NoPowerShell
 from winrm.exceptions import WinRMOperationTimeoutError
@@ -79,20 +81,34 @@ def test_other_programs_are_not_there(stage: t.Any) -> None:
     client.close_shell(shell)
 
 
+def gone(process: int) -> bool:
+    """Whether a process has ended; a zombie has."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here to look for processes")
 @pytest.mark.parametrize("end", ["cleanup_command", "close_shell", "lab"])
-def test_a_command_that_runs_on_is_ended(stage: t.Any, end: str) -> None:
+def test_a_command_that_runs_on_is_ended_with_what_it_started(stage: t.Any, tmp_path: Path, end: str) -> None:
     running = stage()
+    child = tmp_path / "child"
+    script = f"sh -c 'echo $$ > {child}; exec sleep 600'"
     client = running.shell(operation_timeout=1)
     shell = client.open_shell()
-    command = client.run_command(shell, "powershell", ["-NoProfile", "-EncodedCommand", encoded("Start-Sleep 600")])
-    with pytest.raises(WinRMOperationTimeoutError):
-        client.get_command_output_raw(shell, command)
+    command = client.run_command(shell, "powershell", ["-NoProfile", "-EncodedCommand", encoded(script)])
+    while not child.exists() or not child.read_text(encoding="ascii").endswith("\n"):
+        with pytest.raises(WinRMOperationTimeoutError):
+            client.get_command_output_raw(shell, command)
     assert running.processes == 1
+    assert not gone(int(child.read_text(encoding="ascii")))
     if end == "lab":
         running.lab.stop()
     else:
         getattr(client, end)(shell, *([command] if end == "cleanup_command" else []))
     assert running.processes == 0
+    assert gone(int(child.read_text(encoding="ascii")))
 
 
 # --- runspace pools ----------------------------------------------------------------------------------------
@@ -124,6 +140,16 @@ def test_a_pipeline_can_be_stopped_and_waited_for(stage: t.Any) -> None:
         assert invoke(pool, "Start-Sleep 2; 'on'").output == ["on"]
 
 
+def test_a_script_can_ask_its_client(stage: t.Any) -> None:
+    class Clerk(PSHostUserInterface):
+        def ReadLine(self, runspace: t.Any = None, pipeline: t.Any = None) -> str:
+            return "yes, 仮想"
+
+    host = PSHost(None, None, False, "test", None, Clerk(), None)
+    with stage().pool(host=host) as pool:
+        assert invoke(pool, "$Host.UI.ReadLine()").output == ["yes, 仮想"]
+
+
 def test_a_pool_is_its_users_own_and_of_the_default_configuration(stage: t.Any) -> None:
     running = stage()
     with running.pool() as pool:
@@ -131,10 +157,11 @@ def test_a_pool_is_its_users_own_and_of_the_default_configuration(stage: t.Any) 
         other.id = pool.id
         other.shell.id = pool.shell.id
         other.shell._selector_set = pool.shell._selector_set
-        with pytest.raises(WSManFaultError):
+        with pytest.raises(WSManFaultError) as foreign:
             other.shell.receive("stdout")
-    with pytest.raises(WSManFaultError):
+    with pytest.raises(WSManFaultError) as configuration:
         running.pool(configuration_name="Contoso.Restricted").open()
+    assert (foreign.value.code, configuration.value.code) == (0x8033805B, 0x8033803B)
 
 
 def test_a_pool_whose_process_died_says_so(stage: t.Any) -> None:
