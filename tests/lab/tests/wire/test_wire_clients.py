@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import threading
 import typing as t
+from pathlib import Path
 
 import pypsrp.exceptions
 import pypsrp.powershell
@@ -98,7 +100,25 @@ def test_a_long_conversation_stays_encrypted_on_one_connection(lab: t.Any, wire:
     assert counters.http_requests == counters.soap_requests + 3  # the handshake
 
 
-def test_a_plain_request_on_an_encrypted_connection_needs_the_setting(lab: t.Any, wire: t.Any) -> None:
+@pytest.mark.parametrize(("allowed", "status"), [(False, 401), (True, 200)])
+def test_a_plain_request_on_an_encrypted_connection_needs_the_setting(
+    lab: t.Any, wire: t.Any, allowed: bool, status: int
+) -> None:
+    running = lab(wire.tiny_world(), allow_unencrypted=allowed)
+    client = wire.Library("pywinrm-http-ntlm", running)
+    client.query()
+    body = f"<n:Enumerate><w:Filter Dialect='{wire.WQL}'>{wire.SYSTEMS}</w:Filter></n:Enumerate>"
+    message = wire.envelope(f"{wire.NS['n']}/Enumerate", f"{wire.V2}/*", body)
+    session = client.protocol.transport.session
+    session.auth = None
+    plain = session.post(running.hosts["HV01"].url, message, headers={"Content-Type": "application/soap+xml"})
+    client.close()
+    assert plain.status_code == status
+    counters = running.hosts["HV01"].counters
+    assert (counters.encrypted, counters.plain, counters.connections) == (1, int(allowed), 1)
+
+
+def test_a_handshake_without_encryption_needs_the_setting(lab: t.Any, wire: t.Any) -> None:
     running = lab(wire.tiny_world(), allow_unencrypted=False)
     client = Protocol(
         running.hosts["HV01"].url, transport="ntlm", username=wire.USER, password=wire.PASSWORD,
@@ -110,7 +130,13 @@ def test_a_plain_request_on_an_encrypted_connection_needs_the_setting(lab: t.Any
     assert not running.hosts["HV01"].counters.soap
 
 
-def test_several_users_and_labs_in_one_process(lab: t.Any, wire: t.Any) -> None:
+def test_several_users_and_labs_in_one_process(
+    lab: t.Any, wire: t.Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    others = tmp_path / "users"
+    others.write_text(":operator:third\n", encoding="utf-8")
+    monkeypatch.setenv("NTLM_USER_FILE", str(others))
+
     def world(password: str) -> dict[str, t.Any]:
         return {"users": {"operator": {"password": password}}, "hosts": {"HV01": {"vms": [{"name": password}]}}}
 
@@ -119,6 +145,7 @@ def test_several_users_and_labs_in_one_process(lab: t.Any, wire: t.Any) -> None:
             wire.Library("pypsrp-http-ntlm", other, password=password).query()
         right = "two" if password == "one" else "one"
         assert right in wire.Library("pypsrp-http-ntlm", other, password=right).query()
+    assert os.environ["NTLM_USER_FILE"] == str(others)
 
 
 def test_tls_is_trusted_by_the_lab_s_authority_only(lab: t.Any, wire: t.Any) -> None:

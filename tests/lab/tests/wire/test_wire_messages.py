@@ -308,12 +308,14 @@ def _refusals(wire: t.Any) -> dict[str, tuple[t.Callable[[t.Any], t.Any], str, i
 
     parameter = f"<p:ComputerSystem>{vm}</p:ComputerSystem>"
     wrapped = f"<p:ComputerSystem><a:EndpointReference>{vm}</a:EndpointReference></p:ComputerSystem>"
+    more = f"<p:ComputerSystem>{vm}<a:Action>x</a:Action></p:ComputerSystem>"
     foreign = f'<p:ComputerSystem xmlns:p="{wire.V2}/Other">{vm}</p:ComputerSystem>'
     tree = f"{parameter}<p:ReplicationSettingData><INSTANCE/></p:ReplicationSettingData>"
     swapped = f"<p:ReplicationSettingData>x</p:ReplicationSettingData>{parameter}"
     schema, parameters, unreachable = "w:SchemaValidationError", "w:InternalError", "a:DestinationUnreachable"
     return {
         "EPR wrapper": (revert(wrapped), schema, 0x80338041),
+        "EPR with more": (revert(more), schema, 0x80338041),
         "no selector": (revert(parameter, keys={}), parameters, 0x8004102F),
         "foreign selector": (revert(parameter, keys={"ElementName": "x"}), "w:InvalidSelectors", 0x8033805B),
         "namespace of _INPUT": (revert(parameter, namespace=wire.V2), schema, 0x80338041),
@@ -375,8 +377,9 @@ def _refusals(wire: t.Any) -> dict[str, tuple[t.Callable[[t.Any], t.Any], str, i
 
 
 REFUSED = [
-    "EPR wrapper", "no selector", "foreign selector", "namespace of _INPUT", "namespace of a parameter",
-    "element tree in a string", "parameter order", "parameter twice", "unknown method", "action of another class",
+    "EPR wrapper", "EPR with more", "no selector", "foreign selector", "namespace of _INPUT",
+    "namespace of a parameter", "element tree in a string", "parameter order", "parameter twice", "unknown method",
+    "action of another class",
     "no number", "empty body", "no such instance", "no such class", "Get without selectors",
     "Get with another property", "another namespace", "unknown resource", "PowerShell", "unknown action", "bad WQL",
     "envelope below 8192", "mustUnderstand", "no action", "no XML", "no envelope", "DTD",
