@@ -54,7 +54,7 @@ PLAY = """
 @pytest.mark.skipif(shutil.which("ansible", path=str(Path(sys.executable).parent)) is None, reason="no ansible here")
 @pytest.mark.parametrize(
     ("connection", "auth", "https", "started"),
-    [("winrm", "basic", False, (7, 0)), ("winrm", "ntlm", True, (7, 0)), ("psrp", "ntlm", False, (4, 7))],
+    [("winrm", "ntlm", True, (7, 0)), ("psrp", "ntlm", False, (4, 7))],
 )
 def test_a_play(
     stage: t.Any, tmp_path: Path, connection: str, auth: str, https: bool, started: tuple[int, int]
