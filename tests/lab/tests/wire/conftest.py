@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 import uuid
 import xml.etree.ElementTree as ET
@@ -98,7 +99,10 @@ class Answer:
         self.status = response.status_code
         self.headers = response.headers
         self.content = response.content
-        self.root = ET.fromstring(response.content) if response.content.startswith(b"<s:") else None
+        self.root: ET.Element | None = None
+        """None for what is no XML."""
+        with contextlib.suppress(ET.ParseError):
+            self.root = ET.fromstring(response.content)
 
     def find(self, path: str) -> ET.Element:
         """The one element at the path below the envelope."""
@@ -215,7 +219,7 @@ class Library:
         else:
             self.protocol = Protocol(
                 found.https_url if secure else found.url, transport=auth, username=user, password=password,
-                ca_trust_path=str(lab.ca_file) if secure else "legacy_requests", proxy=None, read_timeout_sec=10,
+                ca_trust_path=str(lab.ca_file) if secure else None, proxy=None, read_timeout_sec=10,
                 operation_timeout_sec=5,
             )  # fmt: skip
 

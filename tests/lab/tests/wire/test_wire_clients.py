@@ -110,7 +110,7 @@ def test_a_plain_request_on_an_encrypted_connection_needs_the_setting(
     body = f"<n:Enumerate><w:Filter Dialect='{wire.WQL}'>{wire.SYSTEMS}</w:Filter></n:Enumerate>"
     message = wire.envelope(f"{wire.NS['n']}/Enumerate", f"{wire.V2}/*", body)
     session = client.protocol.transport.session
-    session.auth = None
+    session.auth, session.trust_env = None, False  # the same connection, without a header
     plain = session.post(running.hosts["HV01"].url, message, headers={"Content-Type": "application/soap+xml"})
     client.close()
     assert plain.status_code == status
@@ -122,7 +122,7 @@ def test_a_handshake_without_encryption_needs_the_setting(lab: t.Any, wire: t.An
     running = lab(wire.tiny_world(), allow_unencrypted=False)
     client = Protocol(
         running.hosts["HV01"].url, transport="ntlm", username=wire.USER, password=wire.PASSWORD,
-        message_encryption="never", proxy=None,
+        message_encryption="never", proxy=None, ca_trust_path=None,
     )  # fmt: skip
     with pytest.raises(winrm.exceptions.InvalidCredentialsError):
         client.send_message(wire.envelope(f"{wire.NS['x']}/Get", f"{wire.V2}/Msvm_ConcreteJob"))
@@ -165,7 +165,8 @@ def test_tls_is_trusted_by_the_lab_s_authority_only(lab: t.Any, wire: t.Any) -> 
 
 def protocol(running: t.Any, wire: t.Any, **arguments: t.Any) -> Protocol:
     return Protocol(
-        running.hosts["HV01"].url, transport="ntlm", username=wire.USER, password=wire.PASSWORD, proxy=None, **arguments
+        running.hosts["HV01"].url, transport="ntlm", username=wire.USER, password=wire.PASSWORD, proxy=None,
+        ca_trust_path=None, **arguments,
     )
 
 
