@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from replica_lab.provider import AccessDenied, CimObject, Ref, Unavailable
+from replica_lab.wire import wmi
 from replica_lab.wire.assumptions import WireAssumptions
 
 VM = "7F3A52B9-0000-4000-8000-000000000001"
@@ -185,6 +186,17 @@ def test_a_released_enumeration_is_gone(tiny: t.Any, wire: t.Any) -> None:
     assert released.text("s:Header/a:Action") == f"{wire.NS['n']}/ReleaseResponse"
     assert client.lab.hosts["HV01"].open_enumerations == 0
     assert client.pull(context).fault[0] == "n:InvalidEnumerationContext"
+
+
+def test_too_many_open_enumerations_are_the_user_s_quota(
+    tiny: t.Any, wire: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wmi, "MAX_OPEN_ENUMERATIONS", 2)
+    client = tiny(*many(wire, 3))
+    contexts = [client.enumerate(count=1).text(".//n:EnumerationContext") for _ in range(2)]
+    assert client.enumerate(count=1).fault == ("w:InternalError", 0x803381A6)
+    client.pull(contexts[0], 100)
+    assert client.enumerate(count=1).status == 200
 
 
 def test_references_and_both_together(tiny: t.Any, wire: t.Any) -> None:
