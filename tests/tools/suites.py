@@ -17,9 +17,9 @@ from xml.etree import ElementTree
 
 from tree import ROOT
 
-# In the order in which a failure tells most: the repository, the domain and the messages, the simulated hosts, the
-# domain on them, whole plays on them.
-SUITES = ("workshop", "unit", "lab", "domain", "conformance")
+# In the order in which a failure tells most: the repository, the domain and the messages, the PowerShell part, the
+# simulated hosts, the domain on them, whole plays on them.
+SUITES = ("workshop", "unit", "powershell", "lab", "domain", "conformance")
 
 
 def counts(report: Path) -> str:
