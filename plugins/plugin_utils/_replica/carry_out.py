@@ -530,9 +530,13 @@ class Conductor:
                 run.cause = ""
                 self._job_read(run, job)
                 return
-            if not vm.jobs and reading_of(self.order.target, run, vm) is Reading.LEFT:
+            reading = reading_of(self.order.target, run, vm)
+            if not vm.jobs and reading is Reading.LEFT:
+                run.cause = ""
                 self._succeed(run)
                 return
+            if self.order.wait and not run.job_gone and reading is Reading.PENDING and vm.state != run.before.state:
+                run.polls = 0  # a trace: something changes the VM, though its job does not show
         if run.polls >= SETTLE_POLLS:
             error = run.decision.error or ErrorClass.STATUS_UNKNOWN
             run.cause += " Nothing on the host shows what became of the call; it was not sent again."
