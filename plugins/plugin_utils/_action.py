@@ -21,7 +21,6 @@ from datetime import datetime, timezone
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_wsman import open_session
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import CimError, CimSession
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
@@ -96,7 +95,9 @@ class ReplicaAction(ActionBase):
         try:
             _checked, arguments = self.validate_argument_spec(argument_spec=self.SPEC)
         except AnsibleError as error:
-            raise ReplicaError(ErrorClass.INVALID_ARGUMENT, str(error)) from error
+            # Core lists what a boolean may be in an order that differs from run to run.
+            text = str(error).partition(" Valid booleans include")[0]
+            raise ReplicaError(ErrorClass.INVALID_ARGUMENT, text) from error
         self.check(arguments, self._task.args)
         return t.cast("dict[str, t.Any]", arguments)
 
@@ -154,7 +155,7 @@ def _becomes(action: ActionBase) -> bool:
 def failure(error: ReplicaError) -> dict[str, t.Any]:
     """The result of an error that is not one VM's."""
     result: dict[str, t.Any] = {
-        "msg": f"{error.message} {_NOTHING}",
+        "msg": f"{error.message.rstrip('.')}. {_NOTHING}",
         "error_class": error.error_class.value,
         "certainty": error.certainty.value,
         "hint": error.hint,

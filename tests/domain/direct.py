@@ -26,9 +26,9 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide imp
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.present import result_of
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import read_host
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Order
-from replica_lab import wql
 from replica_lab.provider import AccessDenied, CimFailure, InvalidCall, NotFound, Ref, Unavailable
 from replica_lab.world import World
+from replica_lab.wql import evaluate
 
 USER = "operator"
 
@@ -93,9 +93,9 @@ class DirectSession(WsManSession):
     def close(self) -> None:
         pass
 
-    def _query(self, wql_text: str) -> tuple[Instance, ...]:
+    def _query(self, wql: str) -> tuple[Instance, ...]:
         self.sends.queries += 1
-        return tuple(self._answer(lambda: [_instance(found) for found in wql.evaluate(self.provider, wql_text, USER)]))
+        return tuple(self._answer(lambda: [_instance(found) for found in evaluate(self.provider, wql, USER)]))
 
     def _get(self, reference: Reference) -> Instance | None:
         self.sends.gets += 1

@@ -56,7 +56,9 @@ def normal(phase: Phase) -> dict[str, t.Any]:
         "result": _masked({key: value for key, value in phase.result.items() if not key.startswith("_")}, known),
         "calls": [f"{call['host']}: {call['method']} {call['vm_id']} = {call['return_value']}" for call in phase.calls],
         "sent": sent,
-        "world": {key: {name: vm[name] for name in ("mode", "state", "power")} for key, vm in _truth(phase.after).items()},
+        "world": {
+            key: {name: vm[name] for name in ("mode", "state", "power")} for key, vm in _truth(phase.after).items()
+        },
     }
 
 
@@ -90,7 +92,9 @@ def _differ(path: str, one: t.Any, other: t.Any) -> list[str]:
         return [
             line
             for key in keys
-            for line in _differ(f"{path}.{key}" if path else key, one.get(key, "<missing>"), other.get(key, "<missing>"))
+            for line in _differ(
+                f"{path}.{key}" if path else key, one.get(key, "<missing>"), other.get(key, "<missing>")
+            )
         ]
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         return [

@@ -100,7 +100,9 @@ def compare(story: Story, expected: Expected, phase: Phase) -> Complaints:
             complaints.append(f"{key} is {result.get(key)!r}, not {value!r}: {result.get('msg')}")
     complaints += _changed(expected, result)
     complaints += [
-        f"msg does not say {text!r}: {result.get('msg')!r}" for text in expected.msg if text not in str(result.get("msg"))
+        f"msg does not say {text!r}: {result.get('msg')!r}"
+        for text in expected.msg
+        if text not in str(result.get("msg"))
     ]
     for path, value in expected.result.items():
         found = at(result, path)
@@ -215,7 +217,7 @@ def _world(story: Story, expected: Expected, phase: Phase) -> Complaints:
     wanted: dict[str, t.Any] = {name: dict(vm) for name, vm in before.items()}
     free: dict[str, set[str]] = {}
     for written, changes in expected.world.items():
-        keys = [key for key in _keys(story, written, phase)]
+        keys = list(_keys(story, written, phase))
         if len(keys) != 1:
             return [f"world: {written!r} fits {keys}"]
         if changes == GONE:
@@ -268,8 +270,8 @@ def _truth(snapshot: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
 
 def _keys(story: Story, written: str, phase: Phase) -> t.Iterator[str]:
     for key in {**_truth(phase.before), **_truth(phase.after)}:
-        host, _, rest = key.partition("/")
-        name, _, vm_id = rest.rpartition("/")
+        host, _slash, rest = key.partition("/")
+        name, _slash, vm_id = rest.rpartition("/")
         if written in (f"{host}/{name}", f"{host}/{vm_id}") or (host == story.host and written in (name, vm_id)):
             yield key
 

@@ -245,7 +245,7 @@ def _hint(written: object, known: t.Iterable[str]) -> str:
 
 def _fits(value: object, name: str, default: object) -> bool:
     if default is None:
-        return value is None or type(value) is {"effect": bool, "times": int}[name]
+        return value is None or isinstance(value, bool) is (name == "effect") and isinstance(value, int)
     if isinstance(default, float):
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return type(value) is type(default)

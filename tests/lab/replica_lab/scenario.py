@@ -455,7 +455,7 @@ def _add_jobs(host: Host, section: _Section) -> None:
         hidden=section.take("hidden", _flag, False),
     )
     owner = section.take("owner", _text, OTHER_OPERATOR)
-    for _ in range(section.take("count", _integer, 1)):
+    for _nth in range(section.take("count", _integer, 1)):
         host.start(Plan("other", job_type, vm), course, owner)
     section.done()
 

@@ -327,7 +327,7 @@ def relationship_associations(host: Host, vms: Vms) -> t.Iterator[Found]:
 
 def element_settings(host: Host, vms: Vms) -> t.Iterator[Found]:
     """VM to its replication settings, the replication service to its own."""
-    service, own = next(replication_services(host, vms)), next(service_settings(host, vms))
+    (service,), (own,) = replication_services(host, vms), service_settings(host, vms)
     yield _association(host, "Msvm_ElementSettingData", None, ManagedElement=service.ref, SettingData=own.ref)
     for vm in vms:
         for relationship in vm.relationships:

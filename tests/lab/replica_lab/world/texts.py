@@ -62,7 +62,7 @@ _TEXTS: dict[str, dict[str, str]] = {
         "job.97": "Failover wird ausgeführt",
         "job.98": "Failover wird abgebrochen",
         "job.99": "Wiederherstellungspunkte werden entfernt",
-        "job_failed": "Fehler beim Vorgang für den virtuellen Computer „{name}“. Fehler {code}.",
+        "job_failed": "Fehler beim Vorgang für den virtuellen Computer \u201e{name}\u201c. Fehler {code}.",
         "job_summary": "Fehler beim Vorgang.",
     },
     "ja-JP": {

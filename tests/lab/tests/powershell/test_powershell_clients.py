@@ -42,7 +42,7 @@ def test_a_name_that_is_no_program_is_said(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_cmdlets_are_compiled_once(engine: Engine, tmp_path: t.Any) -> None:
-    for _ in range(2):
+    for _turn in range(2):
         folder = Engine(engine.path, tmp_path).prepare()
     assert [folder] == list(tmp_path.iterdir())
     assert (folder / "Modules" / "CimCmdlets" / "CimCmdlets.dll").is_file()

@@ -90,7 +90,7 @@ def test_a_wrong_password_reaches_no_host(lab: t.Any, wire: t.Any, library: str)
 def test_a_long_conversation_stays_encrypted_on_one_connection(lab: t.Any, wire: t.Any, library: str) -> None:
     running = lab(wire.tiny_world(*(wire.system(f"{index:03}", ElementName="é") for index in range(50))))
     client = wire.Library(library, running)
-    for _ in range(20):
+    for _turn in range(20):
         assert set(client.query()) == {"é"}
     client.close()
     counters = running.hosts["HV01"].counters

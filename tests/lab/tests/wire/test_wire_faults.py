@@ -119,7 +119,7 @@ def test_a_host_that_goes_away_and_comes_back(night: t.Any) -> None:
 def test_a_host_that_goes_away_when_it_is_called(night: t.Any, effect: bool, calls: int) -> None:
     night.lab.fault(do="refuse_port", method="RevertFailover", effect=effect)
     assert night.enumerate().status == 200
-    for _ in range(2):
+    for _turn in range(2):
         with pytest.raises(requests.exceptions.ConnectionError):
             night.revert()
     assert reached(night) == calls
@@ -327,7 +327,7 @@ def test_skip_and_times_and_order() -> None:
     faults = FaultList()
     for description in ({"do": "drop_before", "skip": 1, "times": 2}, {"do": "delay", "seconds": 1, "method": "x"}):
         faults.add(Fault.of(description))
-    struck = [faults.strike(Subject("HV01", "Invoke", method="x")) for _ in range(5)]
+    struck = [faults.strike(Subject("HV01", "Invoke", method="x")) for _turn in range(5)]
     assert [fault and fault.do for fault in struck] == [
         Do.DELAY, Do.DROP_BEFORE, Do.DROP_BEFORE, Do.DELAY, Do.DELAY
     ]  # fmt: skip

@@ -70,7 +70,7 @@ def test_nothing_is_left_of_a_lab(wire: t.Any, own_files: Path) -> None:
 
 def test_a_lab_can_be_started_again(wire: t.Any) -> None:
     running = Lab("pair")
-    for _ in range(2):
+    for _turn in range(2):
         with running:
             assert wire.Raw(running, "operator", "replica-lab", "HV-PRIMARY").enumerate().status == 200
 
@@ -377,7 +377,7 @@ def test_serve_show_and_stop(
         assert f"control: {control}" in printed
         assert inventory.stat().st_mode & 0o077 == 0
         assert any(str(written["hosts"]["HV01"]["ansible_port"]) in line for line in printed)
-        code, shown, _ = show("--inventory", str(inventory))
+        code, shown, _err = show("--inventory", str(inventory))
         assert code == 0
         assert show("--control", control)[0] == 0
         lines = shown.splitlines()
@@ -394,7 +394,7 @@ def test_serve_show_and_stop(
         assert process.stdout.read() == "replica-lab has stopped\n"
         assert process.wait(10) == 0
     assert not inventory.exists()
-    code, _, says = show("--inventory", str(inventory))
+    code, _out, says = show("--inventory", str(inventory))
     assert code == 1
     assert "does a lab run?" in says
     assert "no lab answers" in show("--control", control)[2]

@@ -193,7 +193,7 @@ def test_too_many_open_enumerations_are_the_user_s_quota(
 ) -> None:
     monkeypatch.setattr(wmi, "MAX_OPEN_ENUMERATIONS", 2)
     client = tiny(*many(wire, 3))
-    contexts = [client.enumerate(count=1).text(".//n:EnumerationContext") for _ in range(2)]
+    contexts = [client.enumerate(count=1).text(".//n:EnumerationContext") for _turn in range(2)]
     assert client.enumerate(count=1).fault == ("w:InternalError", 0x803381A6)
     client.pull(contexts[0], 100)
     assert client.enumerate(count=1).status == 200

@@ -72,7 +72,7 @@ def test_a_run_over_the_drill_reverts_what_can_be_reverted_and_then_there_is_not
     client.power(3, "Web O'Brien")
     world.advance(10)
     codes: list[list[str]] = []
-    for _ in range(2):
+    for _turn in range(2):
         codes.append([vm.name for vm in client.host.vms if client.service("RevertFailover", vm.id)[0] == 4096])
         world.advance(10)
     assert codes == [
@@ -93,7 +93,7 @@ def test_a_run_over_the_drill_reverts_what_can_be_reverted_and_then_there_is_not
 
 def test_the_same_scenario_has_the_same_ids() -> None:
     snapshots = []
-    for _ in range(2):
+    for _turn in range(2):
         world = scenario.load("drill", clock=Clock(0))
         snapshots.append([vm["id"] for vm in world.snapshot()["hosts"][REPLICA]["vms"]])
     assert snapshots[0] == snapshots[1]

@@ -18,8 +18,10 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import dec
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
     Job,
     Relationship,
-    TestCopy as Copy,
     VirtualMachine,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
+    TestCopy as Copy,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass
 
