@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import tree
+from find_pwsh import NoPowerShell, find_pwsh
 
 BIN = Path(sys.executable).parent
 ENVIRONMENT = Path(sys.prefix)
@@ -141,36 +141,49 @@ def ansible_test_home() -> Path:
     return home
 
 
-def ansible_test(command: str, collection: Path, *arguments: str) -> Ended:
+def ansible_test(command: str, collection: Path, *arguments: str, **environment: str) -> Ended:
     """Run `ansible-test` on this interpreter. What it leaves out is one of its warnings, and becomes a note."""
     for git in (["git", "init", "-q"], ["git", "add", "-A"]):
         subprocess.run(git, cwd=collection, stdin=subprocess.DEVNULL, check=True)
     whole = ["ansible-test", command, "--python", PYTHON, "--color", "no", *arguments]
-    ended = run(whole, collection, HOME=str(ENVIRONMENT / "ansible-test-home"))
+    ended = run(whole, collection, HOME=str(ENVIRONMENT / "ansible-test-home"), **environment)
     warnings = re.findall(r"^WARNING: (.*)", ended.output.split("WARNING: Reviewing previous")[0], re.MULTILINE)
     return Ended(ended.passed, ended.output, tuple(line for line in warnings if not line.startswith("Using locale")))
 
 
 def sanity(collection: Path) -> Ended:
     ansible_test_home()
-    obstacle = pslint_obstacle()
-    chosen = ["--skip-test", "pslint"] if obstacle else []
+    notes, chosen = [], []
+    try:
+        pwsh: Path | None = find_pwsh()
+    except NoPowerShell as reason:
+        pwsh = None
+        # validate-modules ends with an error where it meets a PowerShell module and has no PowerShell to read it with.
+        modules = [path for path in tree.files() if path.startswith("plugins/modules/") and path.endswith(".ps1")]
+        for module in modules:
+            chosen += ["--exclude", module]
+            notes.append(f"{module} was left out: {reason}")
+    obstacle = pslint_obstacle(pwsh)
+    if obstacle:
+        chosen += ["--skip-test", "pslint"]
+        notes.append(f"pslint did not run: {obstacle}")
     # First the environments of its tests, so that pip's chatter is not taken for theirs.
-    primed = ansible_test("sanity", collection, "--prime-venvs", *chosen)
+    path = {"PATH": f"{pwsh.parent}{os.pathsep}{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"} if pwsh else {}
+    primed = ansible_test("sanity", collection, "--prime-venvs", *chosen, **path)
     if not primed.passed:
         return primed
-    ended = ansible_test("sanity", collection, *chosen)
-    return Ended(ended.passed, ended.output, (*ended.notes, *([f"pslint did not run: {obstacle}"] if obstacle else [])))
+    ended = ansible_test("sanity", collection, *chosen, **path)
+    return Ended(ended.passed, ended.output, (*ended.notes, *notes))
 
 
-def pslint_obstacle() -> str:
+def pslint_obstacle(pwsh: Path | None) -> str:
     """Why ansible-test's pslint can't run here, or an empty text."""
     if not any(path.endswith((".ps1", ".psm1", ".psd1")) for path in tree.files()):
         return "there is no PowerShell file to look at"
-    pwsh = shutil.which("pwsh")
-    if not pwsh:
+    if pwsh is None:
         return "no pwsh here"
-    command = [pwsh, "-NoProfile", "-Command", "Get-Module -ListAvailable -Name PSScriptAnalyzer | ForEach-Object Name"]
+    listing = "Get-Module -ListAvailable -Name PSScriptAnalyzer | ForEach-Object Name"
+    command = [str(pwsh), "-NoProfile", "-Command", listing]
     listed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return "" if "PSScriptAnalyzer" in listed.stdout else "pwsh has no PSScriptAnalyzer here"
 
