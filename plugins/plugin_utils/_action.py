@@ -13,7 +13,6 @@ Ansible wants to hear it.
 
 from __future__ import annotations
 
-import sys
 import time
 import typing as t
 from datetime import datetime, timezone
@@ -133,14 +132,16 @@ class Talk:
             display.display(f"{self.host}: {text}", stderr=True)
 
     def abandoned(self) -> None:
-        """The task is being ended from outside: name what goes on without it, straight to stderr."""
+        """The task is being ended from outside: name what goes on without it.
+
+        Through Display like everything else: since core 2.19 the process of a task has no stderr of its own.
+        """
         flying = [_flight(run) for run in (self.conductor.in_flight() if self.conductor else [])]
-        if flying and not self.quiet:
-            sys.stderr.write(
-                f"{self.host}: the task ends while this goes on at the host: {'; '.join(flying)}. "
-                "Run the same task again: it reads the state first and does nothing twice.\n"
+        if flying:
+            self.say(
+                f"the task ends while this goes on at the host: {'; '.join(flying)}. "
+                "Run the same task again: it reads the state first and does nothing twice."
             )
-            sys.stderr.flush()
 
 
 def _flight(run: Run) -> str:

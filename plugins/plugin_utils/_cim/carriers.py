@@ -118,6 +118,10 @@ _CAUSES: tuple[tuple[tuple[str, ...], _Cause], ...] = (
     # requests_ntlm's word for a host that does not speak NTLM.
     (("builtins.PermissionError",), _Cause(Kind.AUTHENTICATION, "the host did not accept the credentials")),
     (("builtins.OSError",), _Cause(Kind.CONNECTION, "the connection broke", dropped=True)),
+    (
+        ("builtins.UnicodeEncodeError",),
+        _Cause(Kind.AUTHENTICATION, "user or password hold letters that cannot be sent this way", unsent=True),
+    ),
     (("builtins.UnicodeError", "builtins.LookupError"), _Cause(Kind.PROTOCOL, "the answer cannot be decoded")),
 )
 
