@@ -29,6 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 pytest.param(combination, story, id=f"{combination.name}-{story.slug}")
                 for combination in COMBINATIONS
                 for story in STORIES
+                if not story.only or combination.name in story.only
             ],
         )
 

@@ -111,18 +111,15 @@ _PLAY = {
 def tasks(story: Story) -> list[dict[str, t.Any]]:
     """The same task for each phase; check mode is a keyword of it."""
     return [
-        *story.tasks_before,
-        *(
-            {
-                "name": phase,
-                **story.task,
-                "check_mode": phase == "check",
-                "diff": True,
-                "ignore_errors": True,
-                "ignore_unreachable": True,
-            }
-            for phase in story.phases
-        ),
+        {
+            "name": phase,
+            **story.task,
+            "check_mode": phase == "check",
+            "diff": True,
+            "ignore_errors": True,
+            "ignore_unreachable": True,
+        }
+        for phase in story.phases
     ]
 
 

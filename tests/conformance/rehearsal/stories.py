@@ -74,7 +74,10 @@ class Story:
     """Variables of the inventory host that the play names, where the task is delegated to the simulated one."""
     calm: bool = True
     """Nobody else acts and nothing goes wrong: check mode has to predict the run."""
-    tasks_before: tuple[t.Mapping[str, t.Any], ...] = ()
+    only: tuple[str, ...] = ()
+    """Combinations over which it makes sense; none is all of them."""
+    silent: bool = False
+    """Its tasks must not write one word to stderr."""
 
     @property
     def slug(self) -> str:
@@ -149,7 +152,8 @@ def _read(name: str, file: str, rest: dict[str, t.Any]) -> Story:
         variables=rest.pop("vars", {}),
         front=rest.pop("front", None),
         calm=calm,
-        tasks_before=tuple(rest.pop("tasks_before", [])),
+        only=tuple(rest.pop("only", [])),
+        silent=rest.pop("silent", False),
     )
     if rest:
         raise StoryError(f"unknown: {', '.join(rest)}")
