@@ -17,12 +17,15 @@ from rehearsal.stage import BEHIND, Performance, Phase
 from rehearsal.stories import Story
 from rehearsal.verdict import _truth
 
-_PASSING = {"started", "ended", "percent", "transport", "start_time"}
+_PASSING = {"started", "ended", "percent", "transport", "start_time", "attempts"}
 """Keys whose values tell the moment or the way, and not the story."""
 _MASKS = (
-    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00|Z)"), "<time>"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00|Z)"), "<time>"),
+    (re.compile(r"\d\d/\d\d/\d{4} - \d\d:\d\d:\d\d"), "<time>"),
+    (re.compile(r"https?://no-such-host\.invalid:\d+/wsman"), "<address>"),
     (re.compile(r"https?://127\.0\.0\.1:\d+/wsman"), "<address>"),
     (re.compile(r"\d+ %"), "<percent>"),
+    (re.compile(r"\bcolumn \d+"), "<column>"),
     # A library's own words for a broken connection.
     (re.compile(r"(?<=The host says: )\w+(?:Error|Timeout|Exception): .*", re.DOTALL), "<library>"),
 )
