@@ -63,7 +63,7 @@ def run(command: list[str], collection: Path, **environment: str) -> Ended:
         errors="replace",
         check=False,
     )
-    return Ended(ended.returncode == 0, ended.stdout)
+    return Ended(ended.returncode == 0, f"{ended.stdout.rstrip()}\n{command[0]} ended with status {ended.returncode}")
 
 
 def ruff(collection: Path) -> Ended:
