@@ -175,7 +175,7 @@ _NOTHING = "Nothing was changed."
 def names_in(written: t.Mapping[str, t.Any], key: str) -> str:
     """Refuse elements that are no text; the text a list was split from, where it holds a comma.
 
-    Ansible would turn the number 0815 into "525" without a word: a VM that nobody meant.
+    YAML reads an unquoted 01015 as the octal number 525, and Ansible would look for a VM called "525".
     """
     value = written.get(key)
     elements = value if isinstance(value, (list, tuple)) else [value]

@@ -36,7 +36,7 @@ _KINDS: dict[type[CimFailure], Kind] = {
     NotFound: Kind.NOT_FOUND,
     AccessDenied: Kind.ACCESS_DENIED,
     InvalidCall: Kind.INVALID,
-    Unavailable: Kind.HOST,
+    Unavailable: Kind.UNAVAILABLE,
 }
 
 

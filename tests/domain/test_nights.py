@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import RunningVm
-from direct import Loss, revert
+from direct import DirectSession, Loss, revert
 from replica_lab import scenario
 
 FAILED_OVER = {"mode": "replica", "state": "failed_over", "points": [{"age": 300}], "guest_writes": 10}
@@ -133,3 +133,25 @@ def test_nothing_to_do_costs_the_reading_only():
     world = world_of(one={"mode": "replica", "state": 3}, two={"mode": "primary", "state": 3})
     result, sends = revert(world, "HV", **YES)
     assert (result["changed"], sends.calls, sends.queries, sends.gets) == (False, [], 6, 0)
+
+
+def test_a_power_off_that_does_not_end_is_not_called_a_revert():
+    world = world_of(vm={**FAILED_OVER, "power": "running"})
+    world.fate({"method": "RequestStateChange", "outcome": "job_hangs"})
+    result, sends = revert(world, "HV", running_vm=RunningVm.TURN_OFF, wait_timeout=30, **YES)
+    assert [method for method, _vm in sends.calls] == ["RequestStateChange"]
+    (vm,) = result["vms"]
+    assert (vm["outcome"], vm["error_class"], vm["certainty"]) == ("in_progress", "job_timeout", "between_states")
+    assert "turns the VM off" in vm["msg"]
+    assert "revert has not failed" not in vm["hint"]
+
+
+def test_a_host_without_the_replication_service_is_not_a_vm_that_is_missing(monkeypatch):
+    """The service goes between the reading and the call: the VM is there all the time."""
+    query = DirectSession._query
+    without = "Msvm_ReplicationService"
+    monkeypatch.setattr(DirectSession, "_query", lambda self, wql: () if wql.endswith(without) else query(self, wql))
+    result, sends = revert(world_of(vm=FAILED_OVER), "HV", **YES)
+    (vm,) = result["vms"]
+    assert not sends.calls
+    assert (vm["outcome"], vm["error_class"], vm["certainty"]) == ("failed", "service_unavailable", "nothing_changed")

@@ -93,6 +93,9 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import
 SERVICE = Reference.of("Msvm_ReplicationService")
 POWER_WAIT = 60.0
 """How long (s) a VM may go on changing its power state before it is given up as busy."""
+POWER_OFF_HANGS = (
+    "The revert was not sent. Look at the power of the VM on the host; when it is at rest, run the same task again."
+)
 SETTLE_POLLS = 5
 """How many readings in a row must show no trace of a lost call before its outcome is called unknown."""
 
@@ -214,7 +217,7 @@ class Conductor:
             steps.append(self._wait_step(watched))
         answers = self.session.run(steps)
         if starting and not self._points_read:
-            self._digest_points(answers[0], starting)
+            self._digest_points(answers[0])
             answers = answers[1:]
         for (run, step), answer in zip(owners, answers, strict=False):
             self._digest(run, step, answer)
@@ -306,7 +309,7 @@ class Conductor:
 
     # --- digesting answers -----------------------------------------------------------------------
 
-    def _digest_points(self, answer: object, starting: list[Run]) -> None:
+    def _digest_points(self, answer: object) -> None:
         self._points_read = True
         points = failed_over_points(answer) if isinstance(answer, tuple) else {}
         for run in self.runs:
@@ -317,7 +320,7 @@ class Conductor:
             if isinstance(answer, GuardResult) and not answer.held:
                 self._guard_failed(run, step, answer.instance)
             elif isinstance(answer, Failed):
-                self._not_sent(run, answer.error)
+                self._not_sent(run, answer.error, step.reference)
         elif isinstance(step, Call):
             if isinstance(answer, MethodResult):
                 self._called(run, step, answer)
@@ -327,7 +330,7 @@ class Conductor:
                     self._settle(run, KINDS[answer.error.kind], answer.error.message)
                     run.detail = answer.error.detail
                 else:
-                    self._not_sent(run, answer.error)
+                    self._not_sent(run, answer.error, step.call.target)
             elif run.phase is not Phase.ENDED:
                 # Skipped although its guard held: the connection went before the call was sent.
                 run.cause = "The connection to the host was lost before the call for this VM was sent."
@@ -353,12 +356,13 @@ class Conductor:
         restarted = run.powered_off and isinstance(power, int) and power_state(power) is not PowerState.OFF
         self._fail(run, ErrorClass.VM_RUNNING if restarted else ErrorClass.BUSY)
 
-    def _not_sent(self, run: Run, error: CimError) -> None:
+    def _not_sent(self, run: Run, error: CimError, asked: Reference) -> None:
+        """``asked``: the object the step went to. Only where that is the VM does "not found" speak of the VM."""
         run.cause = error.message
         run.detail = error.detail
         run.hint = error.hint
-        error_class = ErrorClass.VM_NOT_FOUND if error.kind is Kind.NOT_FOUND and not run.sent else KINDS[error.kind]
-        self._fail(run, error_class)
+        missing = error.kind is Kind.NOT_FOUND and asked == run.before.reference
+        self._fail(run, ErrorClass.VM_NOT_FOUND if missing else KINDS[error.kind])
 
     def _mark_sent(self, run: Run, step: Call) -> None:
         run.started = run.started or self.clock.now()
@@ -610,6 +614,8 @@ class Conductor:
                     if run.sent
                     else f"After {self.order.wait_timeout:g} s the job {job_id} that turns the VM off still runs."
                 )
+                if not run.sent:
+                    run.hint = POWER_OFF_HANGS
             elif run.phase is Phase.WAITING_FOR_JOB and now >= run.deadline:
                 run.outcome = Outcome.IN_PROGRESS
                 run.phase = Phase.STUCK
