@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import typing as t
 import weakref
@@ -47,6 +48,14 @@ class Plugin(t.Protocol):
 
 class _Aborted(Exception):
     """The connection is to end without (the rest of) an answer."""
+
+
+def _hold(port: int) -> socket.socket:
+    """A socket that is bound and does not listen: connections are refused, and only a listener of ours may follow."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind((LOOPBACK, port))
+    return held
 
 
 class HostServer:
@@ -97,6 +106,8 @@ class HostServer:
         self._known: weakref.WeakKeyDictionary[asyncio.BaseTransport, auth.Connection] = weakref.WeakKeyDictionary()
         self._hung: set[asyncio.Future[None]] = set()
         self._listeners: dict[str, asyncio.AbstractServer] = {}
+        self._held: dict[str, socket.socket] = {}
+        """Sockets that keep the ports of a host that refuses connections: nobody else is to answer in its place."""
         self._web: web.Server | None = None
         self._tls: ssl.SSLContext | None = None
         self.ports: dict[str, int] = {}
@@ -120,6 +131,7 @@ class HostServer:
                 listener = await loop.create_server(self._web, LOOPBACK, port, ssl=context)
                 self._listeners[scheme] = listener
                 self.ports[scheme] = listener.sockets[0].getsockname()[1]
+                self._give_back(scheme)
 
     @property
     def listening(self) -> bool:
@@ -127,13 +139,19 @@ class HostServer:
         return bool(self._listeners)
 
     def refuse(self) -> None:
-        """Stop listening and drop every connection: the host is gone."""
-        for listener in self._listeners.values():
+        """Stop listening and drop every connection: the host is gone, its ports are kept."""
+        for scheme, listener in self._listeners.items():
             listener.close()
+            self._held[scheme] = _hold(self.ports[scheme])
         self._listeners.clear()
         for protocol in self._web.connections if self._web else ():
             if protocol.transport is not None:
                 protocol.transport.abort()
+
+    def _give_back(self, scheme: str) -> None:
+        held = self._held.pop(scheme, None)
+        if held is not None:
+            held.close()
 
     def release(self) -> None:
         """Let hanging requests go: their connections end without an answer."""
@@ -151,6 +169,8 @@ class HostServer:
             await self._pools.close()
             await self.powershell.close()
         self.refuse()
+        for scheme in list(self._held):
+            self._give_back(scheme)
         if self._web is not None:
             await self._web.shutdown(timeout=1.0)
             self._web = None

@@ -128,6 +128,30 @@ def test_counters_start_again(lab: t.Any, wire: t.Any) -> None:
     assert counters.queries == []
 
 
+def test_nobody_takes_the_port_of_a_host_that_went_away(wire: t.Any) -> None:
+    """Another lab beside it would answer in its place, and its own return would fail."""
+
+    def taken() -> bool:
+        with socket.socket() as stranger:
+            try:
+                stranger.bind(("127.0.0.1", port))
+            except OSError:
+                return True
+            return False
+
+    with Lab("pair") as running:
+        port = running.hosts["HV-REPLICA"].port
+        for _turn in range(2):
+            running.fault(do="refuse_port", host="HV-REPLICA")
+            assert taken()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            running.fault(do="start_port")
+            assert wire.Raw(running, "operator", "replica-lab", "HV-REPLICA").enumerate().status == 200
+        running.fault(do="refuse_port", host="HV-REPLICA")
+    assert not taken()
+
+
 def test_a_reset_brings_the_first_world_back_on_the_same_ports(lab: t.Any, wire: t.Any) -> None:
     running = lab("pair")
     client = wire.Raw(running, "operator", "replica-lab", "HV-REPLICA")
