@@ -12,7 +12,6 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils import _action
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import CimSession
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import present
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import choose
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import REVERTED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass, ReplicaError
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import read_host
 
@@ -45,4 +44,4 @@ class ActionModule(_action.ReplicaAction):
             ignore_missing=arguments["missing"] == "ignore",
             comma_text=arguments["comma_text"],
         )
-        return present.info_result(host, host.name or talk.host, choice, REVERTED)
+        return present.info_result(host, host.name or talk.host, choice)

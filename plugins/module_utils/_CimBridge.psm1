@@ -29,6 +29,7 @@ $script:Classes = @(
     'Msvm_ConcreteJob'
     'Msvm_ElementSettingData'
     'Msvm_EmulatedEthernetPortSettingData'
+    'Msvm_EthernetPortAllocationSettingData'
     'Msvm_EthernetPortFailoverSettingDataComponent'
     'Msvm_FailoverNetworkAdapterSettingData'
     'Msvm_LastAppliedSnapshot'
@@ -45,6 +46,7 @@ $script:Classes = @(
     'Msvm_SnapshotOfVirtualSystem'
     'Msvm_SyntheticEthernetPortSettingData'
     'Msvm_SystemReplicationRelationship'
+    'Msvm_VirtualEthernetSwitch'
     'Msvm_VirtualSystemManagementService'
     'Msvm_VirtualSystemSettingData'
     'Msvm_VirtualSystemSettingDataComponent'
@@ -71,6 +73,15 @@ $script:Methods = @{
             'string InitialReplicationExportLocation, datetime StartTime)')
         'Resynchronize(ref ComputerSystem, datetime StartTime)'
         'SetFailoverNetworkAdapterSettings(ref ComputerSystem, string[] NetworkSettings)'
+        'CreateReplicationRelationship(ref ComputerSystem, string ReplicationSettingData)'
+        'ModifyReplicationSettings(ref ComputerSystem, string ReplicationSettingData)'
+        'RemoveReplicationRelationshipEx(ref ComputerSystem, string ReplicationRelationship)'
+        'ChangeReplicationModeToPrimary(ref ComputerSystem, string ReplicationRelationship)'
+        'ImportInitialReplica(ref ComputerSystem, string InitialReplicationImportLocation)'
+        'ModifyServiceSettings(string SettingData)'
+        'AddAuthorizationEntry(string AuthorizationEntry)'
+        'ModifyAuthorizationEntry(string AuthorizationEntry)'
+        'RemoveAuthorizationEntry(string AllowedPrimaryHostSystem)'
         'GetReplicationStatistics(ref ComputerSystem)'
         'GetReplicationStatisticsEx(ref ComputerSystem, string ReplicationRelationship)'
         ('TestReplicationConnection(string RecoveryConnectionPoint, uint16 RecoveryServerPortNumber, ' +
@@ -81,6 +92,7 @@ $script:Methods = @{
     )
     Msvm_VirtualSystemManagementService = @(
         'DestroySystem(ref AffectedSystem)'
+        'ModifyResourceSettings(string[] ResourceSettings)'
     )
 }
 

@@ -146,7 +146,7 @@ class Talk:
 
 def _flight(run: Run) -> str:
     job = run.job_reference.key("InstanceID") if run.job_reference else None
-    return f"VM {run.before.name!r} ({run.before.id}): {run.phase.value}" + (f", job {job}" if job else "")
+    return f"VM {run.before.name!r} ({run.before.id}): {run.doing}" + (f", job {job}" if job else "")
 
 
 def _becomes(action: ActionBase) -> bool:

@@ -22,10 +22,11 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import choose
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import REVERTED, Consent
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.present import result_of
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import read_host
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Order
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import Revert
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb import Verb
 from replica_lab.provider import AccessDenied, CimFailure, InvalidCall, NotFound, Ref, Unavailable
 from replica_lab.world import World
 from replica_lab.wql import evaluate
@@ -155,17 +156,30 @@ def _instance(found: t.Any) -> Instance:
     )
 
 
-def revert(
-    world: World, host: str, names: t.Sequence[str] | None = None, *, losses: t.Sequence[Loss] = (), **order: t.Any
+def perform(
+    verb: Verb,
+    world: World,
+    host: str,
+    names: t.Sequence[str] | None = None,
+    *,
+    losses: t.Sequence[Loss] = (),
+    **order: t.Any,
 ) -> tuple[dict[str, t.Any], Sends]:
-    """What the failover module does with ``state: reverted``; the result and what was sent."""
+    """What a module does with a verb; the result and what was sent."""
     session = DirectSession(world, host, losses)
-    consent = Consent(**{key: order.pop(key) for key in ("discard_guest_writes", "running_vm", "side") if key in order})
-    wanted = Order(REVERTED, consent, every_vm=names is None, **order)
-    read = read_host(session)
+    wanted = Order(verb, every_vm=names is None, **order)
+    read = read_host(session, gather=verb.gather)
     choice = choose(read, names)
     conductor = Conductor(session, wanted, session.clock)
     refused = conductor.plan(choice.vms, refused=bool(choice.refusals))
     if refused is None and not wanted.check_mode:
         conductor.run()
     return result_of(conductor, read.name, choice, refused, everyone=True, diff=True), session.sends
+
+
+def revert(
+    world: World, host: str, names: t.Sequence[str] | None = None, **order: t.Any
+) -> tuple[dict[str, t.Any], Sends]:
+    """What the failover module does with ``state: reverted``."""
+    verb = Revert(**{key: order.pop(key) for key in ("discard_guest_writes", "running_vm", "side") if key in order})
+    return perform(verb, world, host, names, **order)

@@ -11,6 +11,7 @@ Each stands between a line ``<!-- table: NAME -->`` and a line ``<!-- end -->``.
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 from collections.abc import Callable, Collection
@@ -19,10 +20,11 @@ from enum import IntEnum
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import (
     POWER,
     POWER_ROWS,
-    REVERTED,
     Effect,
+    Fact,
     PowerState,
     Row,
+    Target,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
     Power,
@@ -36,6 +38,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
     RETURN_CODES,
     ErrorClass,
 )
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import REVERTED
 from tree import ROOT
 
 PAGE = ROOT / "docs" / "design.md"
@@ -54,37 +57,34 @@ def numbers(kind: type[IntEnum], raw: Collection[int] | None) -> str:
 
 
 def condition(row: Row) -> str:
-    """What a row of the decision table looks at beside mode and state."""
+    """What a row of a decision table looks at beside mode and state."""
     conditions = []
-    if row.wrong_side:
-        conditions.append("on the side that `side` does not mean")
-    if row.agrees is False:
-        conditions.append("VM and relationship 0 show different states, twice")
     if row.jobs is not None:
         conditions.append(f"jobs: {', '.join(sorted(jobs.value for jobs in row.jobs))}")
-    if row.extended_states is not None:
-        conditions.append(f"relationship 1 in {numbers(ReplicationState, row.extended_states)}")
-    if row.test_copy:
-        conditions.append("a test copy of it exists")
+    for fact in Fact:
+        if fact in row.when:
+            conditions.append(fact.value)
+        elif fact in row.unless:
+            conditions.append(f"not: {fact.value}")
     return "; ".join(conditions)
 
 
-def effect(kind: Effect, error: ErrorClass | None) -> str:
+def effect(kind: Effect, error: ErrorClass | None, methods: str) -> str:
     texts = {
         Effect.NOTHING: "nothing to do",
-        Effect.CALL: f"call {REVERTED.method}",
+        Effect.CALL: methods,
         Effect.WAIT: "wait, read, decide again",
         Effect.REFUSE: f"fail with `{error.value if error else ''}`",
     }
     return texts[kind]
 
 
-def decisions() -> str:
+def decisions(target: Target) -> str:
     rows = []
-    for number, row in enumerate(REVERTED.rows, 1):
-        what = effect(row.effect, row.error)
-        if row.discards:
-            what += f", with discard_guest_writes (else fail with `{ErrorClass.WOULD_DISCARD.value}`)"
+    for number, row in enumerate(target.rows, 1):
+        what = effect(row.effect, row.error, f"call {', then '.join(target.methods)}")
+        if row.needs_off:
+            what += " (the VM must be off)"
         modes, states = numbers(ReplicationMode, row.modes), numbers(ReplicationState, row.states)
         rows.append((str(number), modes, states, condition(row), what, row.reason))
     return table(("", "mode", "state", "and", "what happens", "because"), rows)
@@ -94,13 +94,14 @@ def power() -> str:
     rows = []
     for row in POWER_ROWS:
         raw = [number for number, state in POWER.items() if state is row.power]
-        what = effect(row.effect, row.error)
-        if row.power_off:
-            what = f"turn it off, then {what}"
+        what = effect(row.effect, row.error, "call")
+        if row.first is not None:
+            what = f"{row.first.value.replace('_', ' ')}, then {what}"
         elif row.effect is Effect.WAIT:
             what += f", for a minute at most (then fail with `{ErrorClass.VM_BUSY.value}`)"
         values = "any other" if row.power is PowerState.UNKNOWN else numbers(Power, raw)
-        rows.append((row.power.value, values, row.allowed.value if row.allowed else "", what))
+        allowed = "; ".join([*([row.allowed.value] if row.allowed else []), *(fact.value for fact in row.when)])
+        rows.append((row.power.value, values, allowed, what))
     return table(("power", "EnabledState", "running_vm", "what happens"), rows)
 
 
@@ -113,8 +114,10 @@ def return_codes() -> str:
     return table(("code", "meaning", "error class", "treated like a lost answer"), rows)
 
 
+TARGETS = {target.name: target for target in (REVERTED,)}
+
 TABLES: dict[str, Callable[[], str]] = {
-    "decisions": decisions,
+    **{name: functools.partial(decisions, target) for name, target in TARGETS.items()},
     "power": power,
     "return codes": return_codes,
 }

@@ -161,6 +161,15 @@ CLASSES: t.Mapping[str, CimClass] = {
             f"datetime StartTime, {_JOB})",
             f"Resynchronize({_VM}, datetime StartTime, {_JOB})",
             f"SetFailoverNetworkAdapterSettings({_VM}, string NetworkSettings[], {_JOB})",
+            f"CreateReplicationRelationship({_VM}, string ReplicationSettingData, {_JOB})",
+            f"ModifyReplicationSettings({_VM}, string ReplicationSettingData, {_JOB})",
+            f"RemoveReplicationRelationshipEx({_VM}, string ReplicationRelationship, {_JOB})",
+            f"ChangeReplicationModeToPrimary({_VM}, string ReplicationRelationship, {_JOB})",
+            f"ImportInitialReplica({_VM}, string InitialReplicationImportLocation, {_JOB})",
+            f"ModifyServiceSettings(string SettingData, {_JOB})",
+            f"AddAuthorizationEntry(string AuthorizationEntry, {_JOB})",
+            f"ModifyAuthorizationEntry(string AuthorizationEntry, {_JOB})",
+            f"RemoveAuthorizationEntry(string AllowedPrimaryHostSystem, {_JOB})",
             f"GetReplicationStatistics({_VM}, {_STATISTICS})",
             f"GetReplicationStatisticsEx({_VM}, string ReplicationRelationship, {_STATISTICS})",
             "TestReplicationConnection(string RecoveryConnectionPoint, uint16 RecoveryServerPortNumber, "
@@ -243,6 +252,8 @@ CLASSES: t.Mapping[str, CimClass] = {
             _SERVICE_KEYS,
             _SERVICE,
             f"DestroySystem(CIM_ComputerSystem REF AffectedSystem, {_JOB})",
+            "ModifyResourceSettings(string ResourceSettings[], "
+            f"out CIM_ResourceAllocationSettingData REF ResultingResourceSettings[], {_JOB})",
         ),
         _class(
             "Msvm_ShutdownComponent",
@@ -270,6 +281,21 @@ CLASSES: t.Mapping[str, CimClass] = {
             "Msvm_EmulatedEthernetPortSettingData",
             "InstanceID",
             _ALLOCATION + "boolean: ClusterMonitored StaticMacAddress",
+        ),
+        _class(
+            "Msvm_EthernetPortAllocationSettingData",
+            "InstanceID",
+            _ALLOCATION
+            + "string: CompartmentGuid LastKnownSwitchName PortName TestReplicaPoolID TestReplicaSwitchName "
+            "string[]: RequiredFeatureHints RequiredFeatures uint16: EnabledState",
+        ),
+        _class(
+            "Msvm_VirtualEthernetSwitch",
+            "CreationClassName Name",
+            _ENABLED_ELEMENT + "string: CreationClassName NameFormat PrimaryOwnerContact PrimaryOwnerName "
+            "string[]: IdentifyingDescriptions OtherDedicatedDescriptions OtherIdentifyingInfo Roles "
+            "uint16[]: Dedicated PowerManagementCapabilities uint16: ResetCapability "
+            "uint32: MaxIOVOffloads MaxVMQOffloads",
         ),
         _class("Msvm_SystemReplicationRelationship", *_DEPENDENCY),
         _class("Msvm_ReplicaSystemDependency", *_DEPENDENCY),

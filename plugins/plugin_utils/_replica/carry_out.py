@@ -5,7 +5,7 @@
 # This file is for the internal use of the hyperv.replica collection only. It may change in any
 # release without notice; nothing outside the collection should import it.
 
-"""One run over many VMs of one host: guard, power off, guard, call, wait, verify.
+"""One run over many VMs of one host: guard, call, wait, for each act of a verb in turn; then verify.
 
 The run is a list of :class:`Run` objects, one a VM, each in one :class:`Phase`. A round sends what is due for all of
 them as one list of steps and digests the answers; rounds follow until every run has ended. Nothing is decided here
@@ -33,12 +33,10 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     GuardResult,
     Instance,
     Kind,
-    MethodCall,
     MethodResult,
     Reference,
     Sent,
     Step,
-    Value,
     Wait,
     WaitResult,
 )
@@ -46,18 +44,14 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide imp
     Decision,
     Effect,
     PowerState,
-    decide,
     power_state,
-    situation_of,
 )
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.judge import Reading, conclude, reading_of
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.judge import conclude
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Job, VirtualMachine
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
     JOB_CANCELLED,
     JOB_FAILED,
     JOB_SUCCEEDED,
-    Power,
-    RequestedState,
     ReturnCode,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import (
@@ -89,12 +83,12 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import
     Progress,
     Run,
 )
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb import Part, Reading
 
-SERVICE = Reference.of("Msvm_ReplicationService")
 POWER_WAIT = 60.0
 """How long (s) a VM may go on changing its power state before it is given up as busy."""
 POWER_OFF_HANGS = (
-    "The revert was not sent. Look at the power of the VM on the host; when it is at rest, run the same task again."
+    "Nothing else was sent. Look at the power of the VM on the host; when it is at rest, run the same task again."
 )
 SETTLE_POLLS = 5
 """How many readings in a row must show no trace of a lost call before its outcome is called unknown."""
@@ -149,8 +143,7 @@ class Conductor:
         return error
 
     def _decide(self, vm: VirtualMachine) -> Decision:
-        target, consent = self.order.target, self.order.consent
-        return decide(target, situation_of(target, vm, consent.side), vm.power, consent)
+        return self.order.verb.decide(vm)
 
     def _enter(self, run: Run) -> None:
         """The phase that follows from a decision."""
@@ -163,13 +156,14 @@ class Conductor:
             else:
                 self._fail(run, decision.error or ErrorClass.UNEXPECTED_STATE)
         elif decision.effect is Effect.CALL:
+            run.acts, run.at = self.order.verb.acts(run.before, decision), 0
             run.phase = Phase.QUEUED
         elif decision.wait_for_power:
             run.phase = Phase.WAITING_FOR_POWER
             run.deadline = self.clock.monotonic() + POWER_WAIT
         else:
             run.phase = Phase.WAITING_FOR_JOB
-            run.job = next((job for job in run.before.jobs if job.type in self.order.target.own_jobs), None)
+            run.job = next((job for job in run.before.jobs if job.type in self.order.verb.target.own_jobs), None)
             run.job_reference = run.job.reference if run.job else None
             run.deadline = self.clock.monotonic() + self.order.wait_timeout
 
@@ -197,7 +191,8 @@ class Conductor:
         starting = self._starting()
         steps: list[Step] = []
         owners: list[tuple[Run, Step]] = []
-        if starting and not self._points_read:
+        points = bool(starting) and not self._points_read
+        if points:
             steps.append(LAST_APPLIED)
         for run in starting:
             for step in self._steps(run):
@@ -216,7 +211,7 @@ class Conductor:
         if wait:
             steps.append(self._wait_step(watched))
         answers = self.session.run(steps)
-        if starting and not self._points_read:
+        if points:
             self._digest_points(answers[0])
             answers = answers[1:]
         for (run, step), answer in zip(owners, answers, strict=False):
@@ -229,10 +224,17 @@ class Conductor:
 
     def _unsent(self, waiting: list[Run], starting: list[Run]) -> bool:
         """Whether a call of ours is still to be sent after this round."""
-        last = [run for run in starting if not (run.decision.power_off and run.phase is Phase.QUEUED)]
+
+        def at_last(run: Run) -> bool:
+            return run.at == len(run.acts) - 1
+
+        sending = [run for run in starting if at_last(run)]
         return any(
-            run.phase in (Phase.QUEUED, Phase.WAITING_FOR_POWER, Phase.POWERING_OFF, Phase.OFF, Phase.SETTLING)
-            and run not in last
+            run not in sending
+            and (
+                run.phase in (Phase.QUEUED, Phase.WAITING_FOR_POWER, Phase.DUE, Phase.GOING_OFF, Phase.SETTLING)
+                or (run.phase is Phase.CALLED and not at_last(run))
+            )
             for run in waiting
         )
 
@@ -260,7 +262,7 @@ class Conductor:
 
     def _starting(self) -> list[Run]:
         """The runs whose next call is due and for which the host has a place."""
-        due = [run for run in self.runs if run.phase is Phase.OFF]
+        due = [run for run in self.runs if run.phase is Phase.DUE]
         queued = [run for run in self.runs if run.phase is Phase.QUEUED]
         if self.order.max_parallel:
             taken = sum(1 for run in self.runs if run.phase in ON_THE_HOST)
@@ -268,35 +270,15 @@ class Conductor:
         return due + queued
 
     def _steps(self, run: Run) -> list[Step]:
-        off = run.phase is Phase.OFF
-        first_power_off = run.decision.power_off and not off
-        expected: list[tuple[str, tuple[Value, ...]]] = [
-            ("ReplicationMode", (run.before.mode,)),
-            ("ReplicationState", (run.before.state,)),
-            ("FailedOverReplicationType", (run.before.failover_type,)),
-            ("EnabledState", (int(Power.OFF), int(Power.OFF_CRITICAL)) if off else (run.before.power,)),
-        ]
-        if run.before.last_replication_time is not None:
-            expected.append(("LastReplicationTime", (run.before.last_replication_time,)))
-        if not off and run.before.configuration_time is not None:
-            # Moves when somebody reverts and fails over anew; our own power-off may move it as well.
-            expected.append(("TimeOfLastConfigurationChange", (run.before.configuration_time,)))
-        if first_power_off:
-            call = MethodCall(
-                run.before.reference,
-                "RequestStateChange",
-                (("RequestedState", int(RequestedState.OFF)), ("TimeoutPeriod", None)),
-            )
-        else:
-            call = MethodCall(SERVICE, self.order.target.method, (("ComputerSystem", run.before.reference),))
-        return [Guard(run.before.id, run.before.reference, tuple(expected)), Call(run.before.id, call)]
+        act = run.act
+        return [Guard(run.before.id, act.guarded, act.expected), Call(run.before.id, act.call)]
 
     def _watched(self) -> list[Run]:
         return [
             run
             for run in self.runs
             if run.job_reference is not None
-            and run.phase in (Phase.CALLED, Phase.POWERING_OFF, Phase.WAITING_FOR_JOB, Phase.SETTLING)
+            and run.phase in (Phase.CALLED, Phase.WAITING_FOR_JOB, Phase.SETTLING)
         ]
 
     def _wait_step(self, watched: list[Run]) -> Wait:
@@ -323,10 +305,10 @@ class Conductor:
                 self._not_sent(run, answer.error, step.reference)
         elif isinstance(step, Call):
             if isinstance(answer, MethodResult):
-                self._called(run, step, answer)
+                self._called(run, answer)
             elif isinstance(answer, Failed):
                 if answer.error.sent is Sent.MAYBE:
-                    self._mark_sent(run, step)
+                    self._mark_sent(run)
                     self._settle(run, KINDS[answer.error.kind], answer.error.message)
                     run.detail = answer.error.detail
                 else:
@@ -338,8 +320,9 @@ class Conductor:
 
     def _guard_failed(self, run: Run, guard: Guard, seen: Instance | None) -> None:
         if seen is None:
-            run.gone = True
-            run.cause = "The VM was there when the task began and is no longer on this host."
+            run.gone = guard.reference == run.before.reference
+            what = "VM" if run.gone else "object that the call needs"
+            run.cause = f"The {what} was there when the task began and is no longer on this host."
             self._fail(run, ErrorClass.VM_NOT_FOUND)
             return
         differences = [
@@ -364,24 +347,23 @@ class Conductor:
         missing = error.kind is Kind.NOT_FOUND and asked == run.before.reference
         self._fail(run, ErrorClass.VM_NOT_FOUND if missing else KINDS[error.kind])
 
-    def _mark_sent(self, run: Run, step: Call) -> None:
+    def _mark_sent(self, run: Run) -> None:
         run.started = run.started or self.clock.now()
         run.deadline = self.clock.monotonic() + self.order.wait_timeout
-        if step.call.method == self.order.target.method:
+        if run.act.part is Part.MAIN:
             run.sent = True
         else:
-            run.power_sent = True
+            run.begun = True
 
-    def _called(self, run: Run, step: Call, result: MethodResult) -> None:
-        self._mark_sent(run, step)
-        powering = step.call.method != self.order.target.method
-        if not powering:
-            run.return_value = result.return_value
+    def _called(self, run: Run, result: MethodResult) -> None:
+        self._mark_sent(run)
+        if run.act.part is Part.MAIN:
+            run.return_value, run.out = result.return_value, dict(result.out)
         run.job, run.job_gone, run.job_reference = None, False, result.job
         if result.return_value == ReturnCode.COMPLETED:
             self._ended_well(run)
         elif result.return_value == ReturnCode.JOB_STARTED:
-            run.phase = Phase.POWERING_OFF if powering else Phase.CALLED
+            run.phase = Phase.CALLED
             if result.job is None:
                 self._settle(run, ErrorClass.STATUS_UNKNOWN, "The host started a job and did not say which.")
         elif result.return_value in LOST_ANSWERS:
@@ -391,14 +373,16 @@ class Conductor:
                 f"The host answered {result.return_value}, which does not say whether it acted.",
             )
         else:
-            what = "the power-off" if powering else self.order.target.noun
-            run.cause = f"The host refused {what} with return code {result.return_value}."
+            run.cause = f"The host refused {run.act.noun} with return code {result.return_value}."
             self._fail(run, class_of_return_code(result.return_value))
 
     def _settle(self, run: Run, error: ErrorClass, cause: str) -> None:
         """From here on the VM is read until it is clear what became of the call."""
-        run.phase = Phase.SETTLING
         run.lost = True
+        if run.act.part is Part.SHUT_DOWN:
+            self._ended_well(run)  # asked or not: whether the VM goes off will show
+            return
+        run.phase = Phase.SETTLING
         run.polls = 0
         run.cause = cause
         run.error = None
@@ -442,7 +426,7 @@ class Conductor:
         if job.state in JOB_SUCCEEDED:
             self._ended_well(run)
             return
-        what = "turns the VM off" if not run.sent else f"carries out {self.order.target.noun}"
+        what = "turns the VM off" if run.act.part is Part.TURN_OFF else f"carries out {run.act.noun}"
         if job.state in JOB_CANCELLED:
             run.cause = f"The job that {what} was cancelled (state {job.state})."
             self._fail(run, ErrorClass.JOB_CANCELLED)
@@ -482,32 +466,39 @@ class Conductor:
         looking = [
             run
             for run in self.runs
-            if run.phase is Phase.WAITING_FOR_POWER
+            if run.phase in (Phase.WAITING_FOR_POWER, Phase.GOING_OFF)
             or (run.phase is Phase.SETTLING and run.job_reference is None)
             or (run.phase is Phase.WAITING_FOR_JOB and run.job_reference is None)
         ]
         if not looking:
             return
         try:
-            host = read_host(self.session)
+            if all(run.phase is Phase.GOING_OFF for run in looking):
+                seen = read_again(self.session, [run.before for run in looking])
+            else:
+                host = read_host(self.session, gather=self.order.verb.gather)
+                seen = {vm.id: vm for vm in host.virtual_machines}
         except ReplicaError as error:
             for run in looking:
                 run.detail = run.detail or error.message
             return
         for run in looking:
-            vm = host.virtual_machine(run.before.id)
+            vm = seen.get(run.before.id)
             run.after = vm or run.after
             if vm is None:
                 self._vanished(run)
             elif run.phase is Phase.SETTLING:
                 self._settled(run, vm)
+            elif run.phase is Phase.GOING_OFF:
+                if power_state(vm.power) is PowerState.OFF:
+                    self._next(run)
             else:
                 self._decide_again(run, vm)
 
     def _vanished(self, run: Run) -> None:
         run.gone = True
         run.cause = "The VM is no longer on this host."
-        run.certainty = Certainty.UNKNOWN if run.sent or run.power_sent else Certainty.NOTHING_CHANGED
+        run.certainty = Certainty.UNKNOWN if run.touched else Certainty.NOTHING_CHANGED
         self._fail(run, ErrorClass.VM_NOT_FOUND)
 
     def _decide_again(self, run: Run, vm: VirtualMachine) -> None:
@@ -521,26 +512,23 @@ class Conductor:
     def _settled(self, run: Run, vm: VirtualMachine) -> None:
         """A reading after a lost answer: does anything show what became of the call?"""
         run.polls += 1
-        if not run.sent:
-            if power_state(vm.power) is PowerState.OFF:
-                run.cause = ""
-                self._ended_well(run)
-                return
-        else:
-            job = self._own_job(run, vm)
-            if job is not None:
-                run.job, run.job_reference = job, job.reference
-                run.phase = Phase.CALLED
-                run.cause = ""
-                self._job_read(run, job)
-                return
-            reading = reading_of(self.order.target, run, vm)
-            if not vm.jobs and reading is Reading.LEFT:
-                run.cause = ""
-                self._succeed(run)
-                return
-            if self.order.wait and not run.job_gone and reading is Reading.PENDING and vm.state != run.before.state:
-                run.polls = 0  # a trace: something changes the VM, though its job does not show
+        act = run.act
+        job = self._own_job(run, vm)
+        if job is not None:
+            run.job, run.job_reference = job, job.reference
+            run.phase = Phase.CALLED
+            run.cause = ""
+            self._job_read(run, job)
+            return
+        reading = act.shows(run.before, vm)
+        if reading is Reading.LEFT and not (vm.jobs and act.part is Part.MAIN):
+            run.cause = ""
+            self._ended_well(run)
+            return
+        moves_power = act.part in (Part.TURN_OFF, Part.AFTER)
+        moved = vm.power != run.before.power if moves_power else vm.state != run.before.state
+        if self.order.wait and not run.job_gone and reading is Reading.PENDING and moved:
+            run.polls = 0  # something changes the VM, though its job does not show
         if run.polls >= SETTLE_POLLS:
             error = run.decision.error or ErrorClass.STATUS_UNKNOWN
             run.cause += " Nothing on the host shows what became of the call; it was not sent again."
@@ -557,7 +545,7 @@ class Conductor:
                 job = job or read_job(self.session, Reference.of("Msvm_ConcreteJob", InstanceID=job_id))
             except ReplicaError:
                 continue  # the next reading tries again
-            if job is not None and job.type in self.order.target.own_jobs:
+            if job is not None and job.type in run.act.jobs:
                 return job
         return None
 
@@ -565,12 +553,24 @@ class Conductor:
 
     def _ended_well(self, run: Run) -> None:
         """The host says that the last call succeeded. The next guard, or the last reading, checks it."""
-        if run.sent:
+        if run.act.part is Part.SHUT_DOWN:
+            # The guest was asked, which says nothing yet: the VM is looked at until it is off.
+            run.asked_off = True
+            run.phase = Phase.GOING_OFF
+            run.deadline = self.clock.monotonic() + self.order.shutdown_timeout
+        else:
+            self._next(run)
+
+    def _next(self, run: Run) -> None:
+        """The act is done: on to the next one, if there is one."""
+        run.powered_off = run.powered_off or run.act.part in (Part.TURN_OFF, Part.SHUT_DOWN)
+        run.job_reference = None
+        if run.at + 1 == len(run.acts):
             self._succeed(run)
         else:
-            run.powered_off = True
-            run.phase = Phase.OFF
-            run.job_reference = None
+            run.at += 1
+            run.polls = 0
+            run.phase = Phase.DUE
 
     def _succeed(self, run: Run) -> None:
         run.succeeded = True
@@ -587,41 +587,47 @@ class Conductor:
         run.outcome = outcome
         run.phase = Phase.ENDED
         run.job_reference = None
-        if run.sent or run.power_sent:
+        if run.touched:
             run.ended = self.clock.now()
 
     def _expire(self) -> None:
         """Waits that took too long."""
         now = self.clock.monotonic()
         for run in self.runs:
-            if run.phase in (Phase.CALLED, Phase.POWERING_OFF) and now >= run.deadline and self._poll_error:
+            if run.phase is Phase.CALLED and now >= run.deadline and self._poll_error:
                 run.cause = (
                     f"After {self.order.wait_timeout:g} s the host could still not be asked about the job: "
                     f"{self._poll_error.message}"
                 )
                 run.certainty = Certainty.UNKNOWN
                 self._fail(run, KINDS[self._poll_error.kind])
-            elif run.phase in (Phase.CALLED, Phase.POWERING_OFF) and now >= run.deadline:
+            elif run.phase is Phase.CALLED and now >= run.deadline:
                 run.phase = Phase.STUCK
                 run.outcome = Outcome.IN_PROGRESS
                 run.error = ErrorClass.JOB_TIMEOUT
                 run.certainty = Certainty.BETWEEN_STATES
                 run.changed = True
                 job_id = run.job_reference.key("InstanceID") if run.job_reference else None
-                run.cause = (
-                    f"After {self.order.wait_timeout:g} s the job {job_id} still runs on the host. "
-                    f"{self.order.target.noun[0].upper()}{self.order.target.noun[1:]} itself has not failed."
-                    if run.sent
-                    else f"After {self.order.wait_timeout:g} s the job {job_id} that turns the VM off still runs."
-                )
-                if not run.sent:
+                noun = run.act.noun
+                after = f"After {self.order.wait_timeout:g} s the job {job_id}"
+                if run.act.part is Part.TURN_OFF:
+                    run.cause = f"{after} that turns the VM off still runs."
                     run.hint = POWER_OFF_HANGS
+                else:
+                    run.cause = f"{after} still runs on the host. {noun[0].upper()}{noun[1:]} itself has not failed."
+            elif run.phase is Phase.GOING_OFF and now >= run.deadline:
+                run.cause = (
+                    f"The guest was asked to shut down, and after {self.order.shutdown_timeout:g} s the VM is not off. "
+                    f"It was not turned off, and {self.order.verb.target.noun} was not sent."
+                )
+                self._fail(run, ErrorClass.SHUTDOWN_FAILED)
             elif run.phase is Phase.WAITING_FOR_JOB and now >= run.deadline:
                 run.outcome = Outcome.IN_PROGRESS
                 run.phase = Phase.STUCK
                 run.error = ErrorClass.JOB_TIMEOUT
+                noun = self.order.verb.target.noun
                 run.cause = (
-                    f"After {self.order.wait_timeout:g} s a revert that somebody else started still runs"
+                    f"After {self.order.wait_timeout:g} s {noun} that somebody else started still runs"
                     f"{f' (job {run.job.id})' if run.job else ''}. It has not failed, and this task sent nothing."
                 )
             elif run.phase is Phase.WAITING_FOR_POWER and now >= run.deadline:
@@ -644,23 +650,23 @@ class Conductor:
 
     def _tell(self) -> None:
         running = tuple(
-            (run.before.name, run.phase.value, run.job.percent if run.job else None)
+            (run.before.name, run.doing, run.job.percent if run.job else None)
             for run in self.runs
             if run.phase not in (Phase.ENDED, Phase.QUEUED)
         )
-        involved = [run for run in self.runs if run.phase is not Phase.ENDED or run.sent or run.power_sent]
+        involved = [run for run in self.runs if run.phase is not Phase.ENDED or run.touched]
         done = sum(1 for run in involved if run.phase is Phase.ENDED)
         self.on_progress(Progress(len(involved), done, running))
 
     def in_flight(self) -> list[Run]:
         """The runs whose call was sent and whose end was not seen."""
-        return [run for run in self.runs if run.phase in ON_THE_HOST and (run.sent or run.power_sent)]
+        return [run for run in self.runs if run.phase in ON_THE_HOST and run.touched]
 
     # --- verifying -------------------------------------------------------------------------------
 
     def _verify(self) -> None:
         """Read every VM to which something was sent, and let its state have the last word."""
-        touched = [run for run in self.runs if (run.sent or run.power_sent) and not run.gone]
+        touched = [run for run in self.runs if run.touched and not run.gone]
         for run in touched:
             run.after = None
         for attempt in range(SETTLE_POLLS):
@@ -671,7 +677,7 @@ class Conductor:
             if attempt:
                 self.clock.sleep(self.order.poll_interval)
             try:
-                now = read_again(self.session, [run.before for run in pending])
+                now = self._now([run.before for run in pending])
             except ReplicaError as error:
                 for run in pending:
                     run.detail = run.detail or error.message
@@ -681,9 +687,17 @@ class Conductor:
                 run.gone = run.after is None
         for run in touched:
             if run.outcome is not Outcome.IN_PROGRESS:
-                conclude(self.order.target, run)
+                conclude(self.order.verb, run)
+
+    def _now(self, before: t.Sequence[VirtualMachine]) -> dict[str, VirtualMachine]:
+        """The VMs as they are now, as far as the verb looks at them. Raises ReplicaError."""
+        if not self.order.verb.rereads:
+            return read_again(self.session, before)
+        host = read_host(self.session, gather=self.order.verb.gather)
+        wanted = {vm.id for vm in before}
+        return {vm.id: vm for vm in host.virtual_machines if vm.id in wanted}
 
     def _settled_in(self, run: Run) -> bool:
         return run.after is not None and not (
-            run.succeeded and reading_of(self.order.target, run, run.after) is Reading.PENDING
+            run.succeeded and self.order.verb.reading(run.before, run.after) is Reading.PENDING
         )

@@ -9,34 +9,15 @@
 
 from __future__ import annotations
 
-import enum
-
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import Target
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import VirtualMachine
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import ReplicationState, name_of
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import Certainty, ErrorClass, Outcome
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Run
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb import Reading, Verb
 
 
-class Reading(enum.Enum):
-    """What a VM's mode and state say after the call."""
-
-    PENDING = "pending"  # as if the call had had no effect, or not yet
-    LEFT = "left"  # the state of before is positively left
-    ODD = "odd"  # neither
-
-
-def reading_of(target: Target, run: Run, vm: VirtualMachine) -> Reading:
-    """What the VM shows now, held against what was read before the call."""
-    if vm.mode != run.before.mode or name_of(ReplicationState, vm.state) in ("unknown", "unreadable"):
-        return Reading.ODD
-    return Reading.PENDING if vm.state in target.pending_states else Reading.LEFT
-
-
-def conclude(target: Target, run: Run) -> None:
+def conclude(verb: Verb, run: Run) -> None:
     """Outcome and certainty of a VM to which something was sent, from its last reading."""
     after, before = run.after, run.before
-    reading = None if after is None else reading_of(target, run, after)
+    reading = None if after is None else verb.reading(before, after)
     if run.succeeded and reading is Reading.LEFT:
         run.outcome, run.changed, run.certainty = Outcome.CHANGED, True, Certainty.CHANGED
         return
@@ -50,7 +31,7 @@ def conclude(target: Target, run: Run) -> None:
         run.certainty = Certainty.UNKNOWN
     elif run.sent and reading is Reading.LEFT:
         run.certainty = Certainty.CHANGED
-    elif run.powered_off or (after.power, after.state) != (before.power, before.state):
+    elif run.powered_off or run.asked_off or (after.power, after.state) != (before.power, before.state):
         run.certainty = Certainty.BETWEEN_STATES
     else:
         run.certainty, run.changed = Certainty.NOTHING_CHANGED, False
@@ -68,7 +49,7 @@ def _unconfirmed(run: Run, reading: Reading | None) -> tuple[ErrorClass, Certain
         cause = "The host reported success, and the VM shows a mode or state that does not belong after it."
         return ErrorClass.UNEXPECTED_STATE, Certainty.CHANGED, cause
     if run.after.configuration_time != run.before.configuration_time and not run.powered_off:
-        cause = "The host reported success, and the VM is in a failover again: somebody failed it over anew."
+        cause = "The host reported success, and the VM shows the state of before: somebody changed it anew."
         return ErrorClass.BUSY, Certainty.CHANGED, cause
     cause = "The host reported success, but the VM still shows the state of before."
     return ErrorClass.METHOD_FAILED, Certainty.UNKNOWN, cause

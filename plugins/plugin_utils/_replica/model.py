@@ -74,6 +74,10 @@ class TestCopy:
 
     id: str
     name: str
+    reference: Reference | None = None
+    """None where the host named it and did not show it."""
+    mode: int | None = None
+    power: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class RecoveryPoint:
     name: str
     type: str  # standard, application_consistent, planned_failover
     time: datetime | None
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True)
@@ -112,11 +117,20 @@ class VirtualMachine:
     replica_id: str = ""
     """Of a test copy: the replica it was made of, where the host said so."""
     settings: tuple[Settings, ...] = ()
-    failed_over_point: str = ""
+    failed_over_point: str | None = None
+    """The id of the recovery point it was failed over to, empty where the host names none; None: not read."""
     recovery_points: tuple[RecoveryPoint, ...] | None = None
+    """From the oldest to the newest; None: not read."""
+    shutdown: Reference | None = None
+    """The component through which the guest can be asked to shut down; None: not read, or there is none."""
 
     def relationship(self, index: int) -> Relationship | None:
         return next((found for found in self.relationships if found.index == index), None)
+
+    @property
+    def state_is_unknown(self) -> bool:
+        """Whether the state could not be read, or is a number that nobody documented."""
+        return self.state not in set(numbers.ReplicationState)
 
     @property
     def relationship_agrees(self) -> bool:

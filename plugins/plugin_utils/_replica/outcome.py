@@ -35,6 +35,7 @@ class ErrorClass(enum.Enum):
     VM_RUNNING = "vm_running"
     VM_SAVED = "vm_saved"
     VM_BUSY = "vm_busy"
+    SHUTDOWN_FAILED = "shutdown_failed"
     VM_NOT_FOUND = "vm_not_found"
     AMBIGUOUS_NAME = "ambiguous_name"
     TOO_MANY = "too_many"
@@ -143,8 +144,10 @@ HINTS: dict[ErrorClass, str] = {
     "no documented way to revert only one of the two. End that one on the host first.",
     ErrorClass.UNEXPECTED_STATE: "What was read does not fit what Microsoft documents, so nothing was decided on it. "
     "Look at the VM in Hyper-V Manager; if it is as it should be there, report the raw numbers.",
+    ErrorClass.SHUTDOWN_FAILED: "The guest may still go off by itself: look at it. Then run again, with a longer "
+    "shutdown_timeout, or with running_vm=turn_off if its unflushed writes may be lost.",
     ErrorClass.VM_RUNNING: "The VM must be off. Shut it down, or allow a hard power-off with running_vm=turn_off.",
-    ErrorClass.VM_SAVED: "The VM holds a saved state, which a revert would drop. Allow it with running_vm=turn_off, "
+    ErrorClass.VM_SAVED: "The VM holds a saved state, which would be lost. Allow it with running_vm=turn_off, "
     "or start the VM and shut it down.",
     ErrorClass.VM_BUSY: "The VM was still changing its power state after a minute. Run again when it is at rest.",
     ErrorClass.VM_NOT_FOUND: "Check the name on that host (wildcards are not expanded). On a cluster, set missing to "
@@ -170,8 +173,8 @@ HINTS: dict[ErrorClass, str] = {
     ErrorClass.FILE_NOT_FOUND: "A file of the VM is missing on the host. Check its storage before running again.",
     ErrorClass.METHOD_FAILED: "Look into the Hyper-V-VMMS event log of this host for the reason, then run again.",
     ErrorClass.JOB_FAILED: "Look into the Hyper-V-VMMS event log of this host for the reason, then run again.",
-    ErrorClass.JOB_CANCELLED: "Somebody cancelled the job on the host. Run again if the revert is still wanted.",
-    ErrorClass.JOB_TIMEOUT: "The revert has not failed: its job still runs on the host. Run the same task again to "
+    ErrorClass.JOB_CANCELLED: "Somebody cancelled the job on the host. Run again if it is still wanted.",
+    ErrorClass.JOB_TIMEOUT: "{noun} has not failed: its job still runs on the host. Run the same task again to "
     "go on waiting for it, with a larger wait_timeout if need be.",
     ErrorClass.JOB_LOST: "The job is gone and the VM does not show its effect. Look at the VM before running again.",
     ErrorClass.CONNECTION_LOST: "Check that the host is up and its WinRM listener can be reached from the controller, "
@@ -182,6 +185,11 @@ HINTS: dict[ErrorClass, str] = {
     "session configuration.",
     ErrorClass.INVALID_ARGUMENT: "Correct the task; see the documentation of the module.",
 }
+
+def hint_of(error: ErrorClass, noun: str) -> str:
+    """The hint of a class, for what was to be done (``the revert``)."""
+    return HINTS[error].replace("{noun}", noun[0].upper() + noun[1:])
+
 
 GATES = frozenset(
     {

@@ -14,19 +14,16 @@ from __future__ import annotations
 
 import typing as t
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import Choice, Refusal
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import (
-    Consent,
     Effect,
+    Fact,
     RunningVm,
-    Side,
-    Target,
     decide,
-    situation_of,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
     Host,
@@ -52,8 +49,10 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
     ErrorClass,
     Outcome,
     ReplicaError,
+    hint_of,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Order, Run
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import Revert
 
 _LINES = 10
 
@@ -135,7 +134,7 @@ def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
         **state_dict(shown),
         "before": state_dict(vm),
         "after": state_dict(run.after) if run.after is not None and not order.check_mode else None,
-        "action": _VERBS[order.target.name] if _acted(run) else "none",
+        "action": order.verb.target.action if _acted(run) else "none",
         "changed": run.changed,
         "return_value": run.return_value,
         "job": job_dict(run.job or next((job for job in vm.jobs), None)),
@@ -157,11 +156,8 @@ def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
     }
 
 
-_VERBS = {"reverted": "revert"}
-
-
 def _acted(run: Run) -> bool:
-    return run.sent or run.power_sent or run.outcome is Outcome.WOULD_CHANGE
+    return run.touched or run.outcome is Outcome.WOULD_CHANGE
 
 
 def _sentence(run: Run, order: Order, host: str) -> str:
@@ -182,13 +178,10 @@ def _sentence(run: Run, order: Order, host: str) -> str:
 
 
 def _what(run: Run, order: Order) -> str:
-    outcome, row = run.outcome, run.decision.row
+    outcome, row, target = run.outcome, run.decision.row, order.verb.target
+    noun = target.noun[0].upper() + target.noun[1:]
     if run.cause:
         return run.cause
-    if run.error is ErrorClass.WOULD_DISCARD:
-        return (
-            f"{row.reason} Reverting it would discard what the guest wrote since, and discard_guest_writes is not set."
-        )
     if run.error is ErrorClass.VM_RUNNING:
         return f"{row.reason} It must be off for that, and it is not."
     if run.error is ErrorClass.VM_SAVED:
@@ -201,17 +194,22 @@ def _what(run: Run, order: Order) -> str:
         after = run.after
         state = name_of(ReplicationState, after.state) if after else ""
         lost = " Its answer had been lost, and the state shows that it worked." if run.lost else ""
-        return f"{row.reason} {order.target.noun[0].upper()}{order.target.noun[1:]} is done; it is now {state}.{lost}"
+        return f"{row.reason} {noun} is done; it is now {state}.{lost}"
     if outcome is Outcome.WOULD_CHANGE:
-        power = " It would be turned off hard first." if run.decision.power_off else ""
-        return f"{row.reason} It would be reverted.{power}"
+        return f"{row.reason} It would be {target.done}.{_FIRST.get(run.decision.power_off, '')}"
     if outcome is Outcome.WOULD_WAIT:
         if run.decision.wait_for_power:
             return f"{row.reason} It is changing its power state; a run would wait for that and decide again."
         return f"{row.reason} A run would wait for it and decide again."
     if outcome is Outcome.IN_PROGRESS:
-        return f"{row.reason} {order.target.noun[0].upper()}{order.target.noun[1:]} runs as a job; nobody waits for it."
+        return f"{row.reason} {noun} runs as a job; nobody waits for it."
     return row.reason
+
+
+_FIRST: dict[RunningVm | None, str] = {
+    RunningVm.TURN_OFF: " It would be turned off hard first.",
+    RunningVm.SHUT_DOWN: " Its guest would be asked to shut down first.",
+}
 
 
 def _jobs_text(vm: VirtualMachine) -> str:
@@ -226,25 +224,21 @@ def _jobs_text(vm: VirtualMachine) -> str:
 
 def _hint(run: Run, order: Order) -> str:
     hints = []
+    verb = order.verb
     if run.error is not None:
-        hints.append(run.hint or HINTS[run.error])
+        decided = run.decision.hint if run.decision.error is run.error else ""
+        hints.append(run.hint or decided or hint_of(run.error, verb.target.noun))
         if run.error is ErrorClass.WOULD_DISCARD:
-            power = decide(
-                order.target,
-                situation_of(order.target, run.before, order.consent.side),
-                run.before.power,
-                Consent(True, order.consent.running_vm, order.consent.side),
-            )
+            situation = verb.situation(run.before)
+            allowed = replace(situation, facts=situation.facts | {Fact.MAY_DISCARD})
+            power = decide(verb.target, allowed, run.before.power, verb.running_vm)
             if power.consent_missing:
                 hints.append("The VM is not off either: " + HINTS[power.error or ErrorClass.VM_RUNNING])
     if run.powered_off and run.error is not None:
         hints.append("This run has turned the VM off and starts nothing by itself; Start-VM on the host starts it.")
-    calls_off = run.before.mode == ReplicationMode.PRIMARY and run.decision.row.effect is Effect.CALL
-    if calls_off and run.error is None:
-        hints.append("Calling off a planned failover does not touch the replica: make sure that it is not failed over.")
-    if run.outcome is Outcome.CHANGED and not calls_off:
-        hints.append("The primary is not mended by this: check its replication, and resume or resynchronize it there.")
-    return " ".join(hints)
+    if run.error is None and (run.outcome is Outcome.CHANGED or run.decision.row.effect is Effect.CALL):
+        hints.append(verb.hint(run.before, run.outcome is Outcome.CHANGED))
+    return " ".join(filter(None, hints))
 
 
 def refusal_dict(refusal: Refusal, host: str) -> JsonDict:
@@ -368,7 +362,7 @@ def troubles_of(conductor: Conductor, host: str, choice: Choice, refused: Replic
 def lost_before_anything_was_sent(runs: t.Sequence[Run]) -> bool:
     """Whether the host went away between the reading and the first call: for Ansible it is unreachable then."""
     failing = {run.error for run in runs if run.error is not None}
-    return failing == {ErrorClass.CONNECTION_LOST} and not any(run.sent or run.power_sent for run in runs)
+    return failing == {ErrorClass.CONNECTION_LOST} and not any(run.touched for run in runs)
 
 
 def summary(counts: t.Mapping[Outcome, int]) -> JsonDict:
@@ -399,7 +393,7 @@ def diff_of(run: Run, order: Order, host: str) -> JsonDict:
     """Before and after of one VM. In check mode the state is named by what is certain: that it is left."""
     before = state_dict(run.before)
     if order.check_mode:
-        after = {**before, "state": "not in a failover", "state_raw": None}
+        after = {**before, "state": order.verb.target.foretold, "state_raw": None}
         if run.decision.power_off:
             after.update(named("power", Power, Power.OFF))
     else:
@@ -443,10 +437,13 @@ def relationship_dict(link: Relationship) -> JsonDict:
     }
 
 
-def info_dict(vm: VirtualMachine, target: Target) -> JsonDict:
+_REVERTIBLE = Revert(running_vm=RunningVm.TURN_OFF, discard_guest_writes=True)
+"""With everything allowed: what the state alone has to say."""
+
+
+def info_dict(vm: VirtualMachine) -> JsonDict:
     """One VM as ``replication_info`` shows it."""
-    everything_allowed = Consent(True, RunningVm.TURN_OFF, Side.ANY)
-    decision = decide(target, situation_of(target, vm, Side.ANY), vm.power, everything_allowed)
+    decision = _REVERTIBLE.decide(vm)
     primary = vm.relationship(0)
     consistent = primary.last_application_consistent_replication_time if primary else None
     result: JsonDict = {
@@ -485,12 +482,12 @@ def info_dict(vm: VirtualMachine, target: Target) -> JsonDict:
     return result
 
 
-def info_result(host: Host, host_name: str, choice: Choice, target: Target) -> JsonDict:
+def info_result(host: Host, host_name: str, choice: Choice) -> JsonDict:
     """The result of replication_info. A name that leads to no VM fails it, and still shows the others."""
     result: JsonDict = {
         "changed": False,
         "host": host_name,
-        "vms": [info_dict(vm, target) for vm in choice.vms],
+        "vms": [info_dict(vm) for vm in choice.vms],
         "unattributed_jobs": [job_dict(job) for job in host.unattributed_jobs],
         "not_here": list(choice.not_here),
     }

@@ -60,12 +60,20 @@ LAST_APPLIED = Query("SELECT * FROM Msvm_LastAppliedSnapshot")
 RECOVERY_POINTS = Query(
     "SELECT * FROM Msvm_VirtualSystemSettingData WHERE VirtualSystemType LIKE 'Microsoft:Hyper-V:Snapshot:Replica:%'"
 )
+SHUTDOWN = Query("SELECT * FROM Msvm_ShutdownComponent")
+EXTRA: dict[str, Query] = {
+    "recovery_points": RECOVERY_POINTS,
+    "failed_over_point": LAST_APPLIED,
+    "shutdown": SHUTDOWN,
+}
+"""What can be read beside the six queries, each for one query more."""
 
 # A longer list of conditions costs the host more than the few instances it spares.
 _NARROW = 40
 
 _GUID = re.compile(r"\A\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?\Z", re.IGNORECASE)
 _HVR = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\HVR(?:\\([01]))?\Z", re.IGNORECASE)
+_ENABLED = 2
 _NEVER = 1601  # the year of a datetime that was never set
 _POINT_TYPES = {
     "Standard": "standard",
@@ -86,9 +94,9 @@ def read_host(session: CimSession, *, gather: t.Collection[str] = ()) -> Host:
     Where a VM and its relationship 0 show different states, both are read once more: a change may have come
     between the two queries. What still differs then is left for the decision tables.
 
-    ``gather``: ``recovery_points`` costs one query more. Raises ReplicaError.
+    ``gather``: names in EXTRA. Raises ReplicaError.
     """
-    extra: list[Query] = [RECOVERY_POINTS] if "recovery_points" in gather else []
+    extra = [EXTRA[name] for name in sorted(gather)]
     answers = ask(session, [*READING, *extra], optional=(RELATIONSHIPS,))
     host = _host(answers)
     if any(not vm.relationship_agrees for vm in host.virtual_machines):
@@ -225,15 +233,17 @@ def _host(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> Host:
     for job_id, vm_ids in affected.items():
         for vm_id in vm_ids:
             remembered.setdefault(vm_id, set()).add(job_id)
-    names = {vm.id: vm.name for vm in found}
+    by_id = {vm.id: vm for vm in found}
     copies: dict[str, list[TestCopy]] = {}
     replica_of: dict[str, str] = {}
     for instance in answers[TEST_COPIES] or ():
         replica, copy = _vm_id(instance.get("Antecedent")), _vm_id(instance.get("Dependent"))
         if replica and copy:
-            copies.setdefault(replica, []).append(TestCopy(copy, names.get(copy, "")))
+            copies.setdefault(replica, []).append(_test_copy(copy, by_id.get(copy)))
             replica_of[copy] = replica
     points = _recovery_points(answers[RECOVERY_POINTS] or ()) if RECOVERY_POINTS in answers else None
+    applied = failed_over_points(answers[LAST_APPLIED] or ()) if LAST_APPLIED in answers else None
+    shutdowns = _shutdowns(answers.get(SHUTDOWN) or ())
     complete = [
         replace(
             vm,
@@ -245,6 +255,8 @@ def _host(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> Host:
             test_copies=tuple(copies.get(vm.id, ())),
             replica_id=replica_of.get(vm.id, ""),
             recovery_points=None if points is None else tuple(points.get(vm.id, ())),
+            failed_over_point=None if applied is None else applied.get(vm.id, ""),
+            shutdown=shutdowns.get(vm.id),
         )
         for vm in found
     ]
@@ -253,6 +265,21 @@ def _host(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> Host:
         virtual_machines=tuple(complete),
         unattributed_jobs=tuple(job for job in running if not affected.get(job.id)),
     )
+
+
+def _test_copy(copy_id: str, vm: VirtualMachine | None) -> TestCopy:
+    return TestCopy(copy_id, "") if vm is None else TestCopy(vm.id, vm.name, vm.reference, vm.mode, vm.power)
+
+
+def _shutdowns(instances: t.Iterable[Instance]) -> dict[str, Reference]:
+    """VM id → the component of its guest; Msvm_ShutdownComponent names the VM in SystemName."""
+    result = {}
+    for instance in instances:
+        vm_id = guid(_text(instance.get("SystemName")))
+        # 2 is "enabled" (page: Msvm_ShutdownComponent, EnabledState); a component that is off takes no request.
+        if vm_id and instance.reference is not None and instance.get("EnabledState") == _ENABLED:
+            result[vm_id] = instance.reference
+    return result
 
 
 def _virtual_machine(instance: Instance) -> VirtualMachine | None:
@@ -350,6 +377,8 @@ def _recovery_points(instances: t.Iterable[Instance]) -> dict[str, list[Recovery
                 name=_text(instance.get("ElementName")),
                 type=_POINT_TYPES.get(kind, "unknown"),
                 time=_time(instance.get("CreationTime")),
+                reference=instance.reference
+                or Reference.of(instance.class_name, InstanceID=_text(instance.get("InstanceID"))),
             )
         )
     oldest = datetime.min.replace(tzinfo=timezone.utc)

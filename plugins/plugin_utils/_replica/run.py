@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import enum
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import Reference
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import Consent, Decision, Target
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import Decision
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Job, VirtualMachine
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import Certainty, ErrorClass, Outcome
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb import DOING, Act, Verb
 
 
 class Clock(t.Protocol):
@@ -39,13 +40,13 @@ class OnError(enum.Enum):
 class Order:
     """What a play wants of one host."""
 
-    target: Target
-    consent: Consent = Consent()
+    verb: Verb
     every_vm: bool = False
     check_mode: bool = False
     wait: bool = True
     wait_timeout: float = 600.0
     poll_interval: float = 2.0
+    shutdown_timeout: float = 300.0
     max_parallel: int = 10
     max_changes: int | None = None
     on_error: OnError = OnError.CONTINUE
@@ -54,18 +55,18 @@ class Order:
 class Phase(enum.Enum):
     """Where a run stands."""
 
-    QUEUED = "queued"  # decided: a call is due
+    QUEUED = "queued"  # decided: its first call is due
     WAITING_FOR_POWER = "waiting for its power state"  # the VM is changing its power state
-    WAITING_FOR_JOB = "waiting for a running revert"  # somebody else's job leads where we want to go
-    POWERING_OFF = "powering off"
-    OFF = "off"  # powered off by us: the call is due
-    CALLED = "running"  # the method runs as a job
+    WAITING_FOR_JOB = "waiting for a running job"  # somebody else's job leads where we want to go
+    DUE = "due"  # one of its calls is done: the next one is due
+    CALLED = "called"  # the job of its call runs
+    GOING_OFF = "going off"  # the guest was asked to shut down
     SETTLING = "looking for a lost call"
     STUCK = "still running"  # waited for long enough; the job goes on
     ENDED = "ended"
 
 
-ON_THE_HOST = frozenset({Phase.POWERING_OFF, Phase.OFF, Phase.CALLED, Phase.SETTLING, Phase.STUCK})
+ON_THE_HOST = frozenset({Phase.DUE, Phase.CALLED, Phase.GOING_OFF, Phase.SETTLING, Phase.STUCK})
 """Phases that take one of the places of max_parallel. A job nobody waits for any more still burdens the host."""
 
 
@@ -75,6 +76,10 @@ class Run:
 
     before: VirtualMachine
     decision: Decision
+    acts: tuple[Act, ...] = ()
+    """The calls that lead to the wanted state, in order."""
+    at: int = 0
+    """Which of them is due, or under way."""
     phase: Phase = Phase.ENDED
     after: VirtualMachine | None = None
     outcome: Outcome | None = None
@@ -87,9 +92,12 @@ class Run:
     certainty: Certainty = Certainty.NOTHING_CHANGED
     changed: bool = False
     sent: bool = False
-    """The target's method was sent, or may have been."""
-    power_sent: bool = False
+    """The call of the verb itself was sent, or may have been."""
+    begun: bool = False
+    """A call that comes before it was sent, or may have been."""
     powered_off: bool = False
+    asked_off: bool = False
+    """The guest was asked to shut down, and may do so at any time."""
     lost: bool = False
     """The answer of the last call was lost."""
     return_value: int | None = None
@@ -99,12 +107,28 @@ class Run:
     succeeded: bool = False
     """The method is known to have ended well; the state has yet to confirm it."""
     point: str = ""
+    out: dict[str, t.Any] = field(default_factory=dict)
+    """The out parameters of the verb's call."""
     started: datetime | None = None
     ended: datetime | None = None
     deadline: float = 0.0
     polls: int = 0
     gone: bool = False
     """The VM is no longer on the host."""
+
+    @property
+    def act(self) -> Act:
+        return self.acts[self.at]
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything was sent for this VM."""
+        return self.sent or self.begun
+
+    @property
+    def doing(self) -> str:
+        """The phase, for a person."""
+        return DOING[self.act.part] if self.phase in (Phase.CALLED, Phase.DUE, Phase.GOING_OFF) else self.phase.value
 
     @property
     def failed(self) -> bool:

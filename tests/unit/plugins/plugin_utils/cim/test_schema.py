@@ -68,10 +68,19 @@ def test_the_methods_are_those_of_the_verbs_of_this_collection() -> None:
         "Msvm_ConcreteJob.GetError",
         "Msvm_ConcreteJob.GetErrorEx",
         "Msvm_ConcreteJob.RequestStateChange",
+        "Msvm_ReplicationService.AddAuthorizationEntry",
+        "Msvm_ReplicationService.ChangeReplicationModeToPrimary",
         "Msvm_ReplicationService.CommitFailover",
+        "Msvm_ReplicationService.CreateReplicationRelationship",
         "Msvm_ReplicationService.GetReplicationStatistics",
         "Msvm_ReplicationService.GetReplicationStatisticsEx",
+        "Msvm_ReplicationService.ImportInitialReplica",
         "Msvm_ReplicationService.InitiateFailover",
+        "Msvm_ReplicationService.ModifyAuthorizationEntry",
+        "Msvm_ReplicationService.ModifyReplicationSettings",
+        "Msvm_ReplicationService.ModifyServiceSettings",
+        "Msvm_ReplicationService.RemoveAuthorizationEntry",
+        "Msvm_ReplicationService.RemoveReplicationRelationshipEx",
         "Msvm_ReplicationService.Resynchronize",
         "Msvm_ReplicationService.ReverseReplicationRelationship",
         "Msvm_ReplicationService.RevertFailover",
@@ -81,6 +90,7 @@ def test_the_methods_are_those_of_the_verbs_of_this_collection() -> None:
         "Msvm_ReplicationService.TestReplicationConnection",
         "Msvm_ShutdownComponent.InitiateShutdown",
         "Msvm_VirtualSystemManagementService.DestroySystem",
+        "Msvm_VirtualSystemManagementService.ModifyResourceSettings",
     }
 
 

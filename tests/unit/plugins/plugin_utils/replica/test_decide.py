@@ -24,6 +24,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model impo
     TestCopy as Copy,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import REVERTED, Revert
 
 MODES = [None, 0, 1, 2, 3, 4, 5]
 STATES = [None, *range(23)]
@@ -47,7 +48,8 @@ ERRORS = {
 }
 
 OFF = {3, 32786}
-RUNNING = {2, 9, 32785, 32789}
+RUNNING = {2, 32785}
+PAUSED = {9, 32789}
 SAVED = {6, 32788, 32779, 32783}
 CHANGING = {4, 10, 32773, 32776, 32777, 32780, 32781, 32782}
 POWERS = [None, *range(13), *range(32766, 32800)]
@@ -71,7 +73,7 @@ JOBS = {
 }
 
 
-def machine(mode, state, jobs=(), *, power=3, extended=None, copies=(), shown=...):
+def machine(mode, state, jobs=(), *, power=3, extended=None, copies=(), shown=..., shutdown=None):
     links = []
     if mode not in (0, 3):
         links.append(Relationship("0", 0, state if shown is ... else shown, 1, 0))
@@ -89,14 +91,14 @@ def machine(mode, state, jobs=(), *, power=3, extended=None, copies=(), shown=..
         relationships=tuple(links),
         jobs=tuple(jobs),
         test_copies=tuple(copies),
+        shutdown=shutdown,
     )
 
 
-def decided(vm, consent):
-    return d.decide(d.REVERTED, d.situation_of(d.REVERTED, vm, consent.side), vm.power, consent)
+SHUTDOWN = Reference.of("Msvm_ShutdownComponent", SystemName="A")
 
 
-def expected(mode, state, jobs, consent, power):
+def expected(mode, state, jobs, consent, power, can_shut_down=False):
     """Effect, error class and power-off that are intended; written without looking at the table."""
     letter = "?" if mode is None or state is None else AT_REST[mode][state]
     if mode == 0:
@@ -105,33 +107,37 @@ def expected(mode, state, jobs, consent, power):
         letter = "t"
     elif mode in (1, 2, 4):
         if (consent.side is d.Side.PRIMARY and mode != 1) or (consent.side is d.Side.REPLICA and mode == 1):
-            return "refuse", ErrorClass.WRONG_SIDE, False
+            return "refuse", ErrorClass.WRONG_SIDE, None
         if jobs in ("98", "101", "98 and background"):
-            return "wait", None, False
+            return "wait", None, None
         if jobs not in ("none", "background"):
-            return "refuse", ErrorClass.BUSY, False
+            return "refuse", ErrorClass.BUSY, None
         if jobs == "background" and state in (4, 5):
-            return "refuse", ErrorClass.BUSY, False
+            return "refuse", ErrorClass.BUSY, None
     if letter in ERRORS:
-        return "refuse", ERRORS[letter], False
+        return "refuse", ERRORS[letter], None
     if letter == ".":
-        return "nothing", None, False
+        return "nothing", None, None
     if letter == "R" and not consent.discard_guest_writes:
-        return "refuse", ErrorClass.WOULD_DISCARD, False
-    allowed = consent.running_vm is d.RunningVm.TURN_OFF
+        return "refuse", ErrorClass.WOULD_DISCARD, None
+    how = consent.running_vm
     if power in OFF:
-        return "call", None, False
-    if power in RUNNING:
-        return ("call", None, True) if allowed else ("refuse", ErrorClass.VM_RUNNING, False)
+        return "call", None, None
+    if power in RUNNING and (how is d.RunningVm.TURN_OFF or (how is d.RunningVm.SHUT_DOWN and can_shut_down)):
+        return "call", None, how
+    if power in PAUSED | SAVED and how is d.RunningVm.TURN_OFF:
+        return "call", None, how
+    if power in RUNNING | PAUSED:
+        return "refuse", ErrorClass.VM_RUNNING, None
     if power in SAVED:
-        return ("call", None, True) if allowed else ("refuse", ErrorClass.VM_SAVED, False)
+        return "refuse", ErrorClass.VM_SAVED, None
     if power in CHANGING:
-        return "wait", None, False
-    return "refuse", ErrorClass.UNEXPECTED_STATE, False
+        return "wait", None, None
+    return "refuse", ErrorClass.UNEXPECTED_STATE, None
 
 
 CONSENTS = [
-    d.Consent(discard, running, side)
+    Revert(discard_guest_writes=discard, running_vm=running, side=side)
     for discard, running, side in itertools.product((False, True), d.RunningVm, d.Side)
 ]
 
@@ -139,30 +145,32 @@ CONSENTS = [
 @pytest.mark.parametrize("jobs", JOBS)
 def test_every_mode_state_job_power_and_consent_has_its_answer(jobs):
     wrong = []
-    for mode, state, power in itertools.product(MODES, STATES, POWERS):
-        vm = machine(mode, state, JOBS[jobs], power=power)
+    for mode, state, power, component in itertools.product(MODES, STATES, POWERS, (None, SHUTDOWN)):
+        vm = machine(mode, state, JOBS[jobs], power=power, shutdown=component)
         for consent in CONSENTS:
-            decision = decided(vm, consent)
+            if component and consent.running_vm is not d.RunningVm.SHUT_DOWN:
+                continue  # read only where the task asks for a shutdown
+            decision = consent.decide(vm)
             got = (decision.effect.value, decision.error, decision.power_off)
-            if got != expected(mode, state, jobs, consent, power):
+            if got != expected(mode, state, jobs, consent, power, component is not None):
                 wrong.append((mode, state, power, consent, got))
     assert not wrong, f"{len(wrong)} wrong, the first: {wrong[0]}"
 
 
 def test_a_refusal_always_has_a_class_and_nothing_else_has_one():
     for mode, state, power, jobs in itertools.product(MODES, STATES, POWERS, JOBS.values()):
-        decision = decided(machine(mode, state, jobs, power=power), d.Consent())
+        decision = Revert().decide(machine(mode, state, jobs, power=power))
         assert (decision.error is not None) == (decision.effect is d.Effect.REFUSE)
 
 
-ALLOWED = d.Consent(discard_guest_writes=True, running_vm=d.RunningVm.TURN_OFF)
+ALLOWED = Revert(discard_guest_writes=True, running_vm=d.RunningVm.TURN_OFF)
 
 
 @pytest.mark.parametrize("mode", [2, 4])
 @pytest.mark.parametrize("state", STATES)
 def test_a_test_copy_stands_in_the_way_of_a_failed_over_replica_only(mode, state):
-    with_copy = decided(machine(mode, state, copies=[Copy("C", "vm - Test")]), ALLOWED)
-    without = decided(machine(mode, state), ALLOWED)
+    with_copy = ALLOWED.decide(machine(mode, state, copies=[Copy("C", "vm - Test")]))
+    without = ALLOWED.decide(machine(mode, state))
     if state == 5:
         assert with_copy.error is ErrorClass.TEST_COPY_PRESENT
     else:
@@ -172,47 +180,47 @@ def test_a_test_copy_stands_in_the_way_of_a_failed_over_replica_only(mode, state
 @pytest.mark.parametrize("extended", STATES)
 @pytest.mark.parametrize("state", STATES)
 def test_an_extended_relationship_in_a_failover_is_left_alone(state, extended):
-    decision = decided(machine(2, state, extended=extended), ALLOWED)
+    decision = ALLOWED.decide(machine(2, state, extended=extended))
     if extended in (4, 5, 12) and state != 12:
         assert decision.error is ErrorClass.EXTENDED_UNSUPPORTED
     else:
-        assert decision == decided(machine(2, state), ALLOWED)
+        assert decision == ALLOWED.decide(machine(2, state))
 
 
 @pytest.mark.parametrize(("state", "shown"), [(5, 3), (3, 5), (5, None), (4, 3), (6, 5)])
 @pytest.mark.parametrize("mode", [1, 2, 4])
 def test_two_stories_about_one_vm_are_no_story(mode, state, shown):
-    assert decided(machine(mode, state, shown=shown), ALLOWED).error is ErrorClass.UNEXPECTED_STATE
+    assert ALLOWED.decide(machine(mode, state, shown=shown)).error is ErrorClass.UNEXPECTED_STATE
 
 
 @pytest.mark.parametrize("mode", [1, 2, 4])
 def test_a_pair_without_its_relationship_is_refused(mode):
     vm = machine(mode, 5)
     lonely = VirtualMachine(**{**vm.__dict__, "relationships": ()})
-    assert decided(lonely, ALLOWED).error is ErrorClass.UNEXPECTED_STATE
+    assert ALLOWED.decide(lonely).error is ErrorClass.UNEXPECTED_STATE
 
 
 def test_server_2012_has_no_relationships_to_compare_with():
     vm = machine(2, 5)
     old = VirtualMachine(**{**vm.__dict__, "relationships": (), "relationships_known": False})
-    assert decided(old, ALLOWED).effect is d.Effect.CALL
+    assert ALLOWED.decide(old).effect is d.Effect.CALL
 
 
-@pytest.mark.parametrize("target", d.TARGETS.values(), ids=d.TARGETS)
+TARGETS = {target.name: target for target in (REVERTED,)}
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_the_last_row_of_a_table_fits_everything_and_refuses(target):
-    last = target.rows[-1]
-    assert last.effect is d.Effect.REFUSE
-    assert last == d.Row(d.Effect.REFUSE, last.reason, last.error)
+    assert target.rows[-1] is d.LAST_ROW
+    empty = d.Row(d.Effect.REFUSE, d.LAST_ROW.reason, ErrorClass.UNEXPECTED_STATE)
+    assert empty == d.LAST_ROW
 
 
-@pytest.mark.parametrize("target", d.TARGETS.values(), ids=d.TARGETS)
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_no_row_is_out_of_reach(target):
     """A row that no situation reaches is a mistake in the order of the table."""
-    situations = (
-        d.Situation(mode, state, jobs, wrong_side, agrees, extended, copy)
-        for mode, state, jobs, wrong_side, agrees, extended, copy in itertools.product(
-            MODES, STATES, d.Jobs, (False, True), (False, True), (None, 3, 5), (False, True)
-        )
-    )
+    facts = sorted({fact for row in target.rows for fact in row.when | row.unless}, key=lambda fact: fact.name)
+    held = [frozenset(some) for size in range(len(facts) + 1) for some in itertools.combinations(facts, size)]
+    situations = (d.Situation(*parts) for parts in itertools.product(MODES, STATES, d.Jobs, held))
     reached = {target.rows.index(d.row_for(target.rows, situation)) for situation in situations}
     assert reached == set(range(len(target.rows)))
