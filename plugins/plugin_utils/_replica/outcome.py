@@ -29,6 +29,17 @@ class ErrorClass(enum.Enum):
     WRONG_SIDE = "wrong_side"
     COMMITTED = "committed"
     WOULD_DISCARD = "would_discard"
+    NOT_READY = "not_ready"
+    SUSPENDED = "suspended"
+    RESYNCHRONIZING = "resynchronizing"
+    NOT_PREPARED = "not_prepared"
+    NOT_CONFIRMED = "not_confirmed"
+    POINT_NOT_FOUND = "point_not_found"
+    OTHER_POINT = "other_point"
+    NOT_FAILED_OVER = "not_failed_over"
+    EXTENDED_PRESENT = "extended_present"
+    NOT_FOUND = "not_found"
+    SETTINGS_CONFLICT = "settings_conflict"
     BUSY = "busy"
     EXTENDED_UNSUPPORTED = "extended_unsupported"
     UNEXPECTED_STATE = "unexpected_state"
@@ -139,6 +150,23 @@ HINTS: dict[ErrorClass, str] = {
     "becomes the primary.",
     ErrorClass.WOULD_DISCARD: "Reverting throws away everything the guest has written since the failover. If that "
     "is meant, set discard_guest_writes to true.",
+    ErrorClass.NOT_READY: "The first copy of this VM is not complete. Wait for it (or start it on the primary), "
+    "then run again.",
+    ErrorClass.SUSPENDED: "The replica may be older than it looks. Resume the replication first, or allow it with "
+    "suspended=resume.",
+    ErrorClass.RESYNCHRONIZING: "Wait until the resynchronization is complete (it is not interrupted by this collection), "
+    "then run again.",
+    ErrorClass.NOT_PREPARED: "Prepare the primary first (state=prepared on its host), or, if the primary is lost, ask "
+    "for kind=unplanned.",
+    ErrorClass.NOT_CONFIRMED: "This cannot be undone. If it is meant, say so with the option that the message names.",
+    ErrorClass.POINT_NOT_FOUND: "See the recovery points with replication_info and gather=recovery_points; the oldest "
+    "ones expire.",
+    ErrorClass.OTHER_POINT: "Revert it first if the other point is meant; what the guest wrote since is lost by that.",
+    ErrorClass.NOT_FAILED_OVER: "Fail the VM over first, or check that this is the right host.",
+    ErrorClass.EXTENDED_PRESENT: "Remove the relationship 1 first, or continue the replication at the third site.",
+    ErrorClass.NOT_FOUND: "Check the name that the message gives; the host shows no such object.",
+    ErrorClass.SETTINGS_CONFLICT: "Nothing is removed or replaced silently. End the present relationship with state=absent "
+    "first, if that is meant.",
     ErrorClass.BUSY: "Somebody or something else is working on this VM. Wait until it is done, then run again.",
     ErrorClass.EXTENDED_UNSUPPORTED: "The extended relationship of this VM is in a failover itself, and the host has "
     "no documented way to revert only one of the two. End that one on the host first.",
