@@ -154,8 +154,8 @@ HINTS: dict[ErrorClass, str] = {
     "then run again.",
     ErrorClass.SUSPENDED: "The replica may be older than it looks. Resume the replication first, or allow it with "
     "suspended=resume.",
-    ErrorClass.RESYNCHRONIZING: "Wait until the resynchronization is complete (it is not interrupted by this collection), "
-    "then run again.",
+    ErrorClass.RESYNCHRONIZING: "Wait until the resynchronization is complete (this collection does not interrupt it), then "
+    "run again.",
     ErrorClass.NOT_PREPARED: "Prepare the primary first (state=prepared on its host), or, if the primary is lost, ask "
     "for kind=unplanned.",
     ErrorClass.NOT_CONFIRMED: "This cannot be undone. If it is meant, say so with the option that the message names.",
@@ -165,8 +165,8 @@ HINTS: dict[ErrorClass, str] = {
     ErrorClass.NOT_FAILED_OVER: "Fail the VM over first, or check that this is the right host.",
     ErrorClass.EXTENDED_PRESENT: "Remove the relationship 1 first, or continue the replication at the third site.",
     ErrorClass.NOT_FOUND: "Check the name that the message gives; the host shows no such object.",
-    ErrorClass.SETTINGS_CONFLICT: "Nothing is removed or replaced silently. End the present relationship with state=absent "
-    "first, if that is meant.",
+    ErrorClass.SETTINGS_CONFLICT: "Nothing is removed or replaced silently. End the present relationship with state=absent first, "
+    "if that is meant.",
     ErrorClass.BUSY: "Somebody or something else is working on this VM. Wait until it is done, then run again.",
     ErrorClass.EXTENDED_UNSUPPORTED: "The extended relationship of this VM is in a failover itself, and the host has "
     "no documented way to revert only one of the two. End that one on the host first.",
