@@ -26,13 +26,14 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb import Verb
 
 VM_OPTIONS: dict[str, t.Any] = {
+    **_action.HOST_SPEC,
     "name": {"type": "list", "elements": "str"},
     "all": {"type": "bool", "default": False},
     "exclude": {"type": "list", "elements": "str", "default": []},
     "missing": {"type": "str", "choices": ["fail", "ignore"], "default": "fail"},
     "max_changes": {"type": "int"},
 }
-"""Documented in the fragments ``host`` (missing) and ``vms``."""
+"""Documented in the fragments ``host`` (transport, missing) and ``vms``."""
 
 RUN_OPTIONS: dict[str, t.Any] = {
     "wait": {"type": "bool", "default": True},

@@ -21,10 +21,12 @@ The rules that make it safe:
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import replace
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
+    Answer,
     Call,
     CimError,
     CimSession,
@@ -34,6 +36,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     Instance,
     Kind,
     MethodResult,
+    Query,
     Reference,
     Sent,
     Step,
@@ -67,8 +70,12 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import (
     LAST_APPLIED,
     RUNNING_REPLICATION_JOBS,
+    answered_again,
+    answered_host,
     failed_over_points,
     job_of,
+    queries_again,
+    queries_of,
     read_affected,
     read_again,
     read_host,
@@ -113,6 +120,8 @@ class Conductor:
         self._poll_error: CimError | None = None
         """Why the newest tick could not be read; None when it could."""
         self._heeded: set[str] = set()
+        self._read_last: dict[str, VirtualMachine] | None = None
+        """The VMs as they were at the end of the newest list of steps, where it read them."""
 
     # --- deciding --------------------------------------------------------------------------------
 
@@ -210,7 +219,14 @@ class Conductor:
             return self._idle(waiting)
         if wait:
             steps.append(self._wait_step(watched))
-        answers = self.session.run(steps)
+        verified = self._verified_along(waiting, starting)
+        queries = self._again(verified) if verified else []
+        answers = self.session.run([*steps, *queries])
+        self._read_last = None
+        if verified:
+            with contextlib.suppress(ReplicaError):  # then _verify reads again
+                self._read_last = self._read(verified, queries, answers[len(steps) :])
+            answers = answers[: len(steps)]
         if points:
             self._digest_points(answers[0])
             answers = answers[1:]
@@ -221,6 +237,15 @@ class Conductor:
         self._expire()
         self._tell()
         return True
+
+    def _verified_along(self, waiting: list[Run], starting: list[Run]) -> list[VirtualMachine]:
+        """The VMs to read at the end of this list of steps, in case that it is the last one.
+
+        Where a list costs a start at the host, a further query costs nothing, and a list of its own a lot.
+        """
+        if not self.session.waiting_slice or self._unsent(waiting, starting):
+            return []
+        return [run.before for run in self.runs if (run.touched and not run.gone) or run in starting]
 
     def _unsent(self, waiting: list[Run], starting: list[Run]) -> bool:
         """Whether a call of ours is still to be sent after this round."""
@@ -676,8 +701,9 @@ class Conductor:
                 break
             if attempt:
                 self.clock.sleep(self.order.poll_interval)
+            now, self._read_last = self._read_last, None
             try:
-                now = self._now([run.before for run in pending])
+                now = now if now is not None else self._now([run.before for run in pending])
             except ReplicaError as error:
                 for run in pending:
                     run.detail = run.detail or error.message
@@ -689,13 +715,23 @@ class Conductor:
             if run.outcome is not Outcome.IN_PROGRESS:
                 conclude(self.order.verb, run)
 
-    def _now(self, before: t.Sequence[VirtualMachine]) -> dict[str, VirtualMachine]:
-        """The VMs as they are now, as far as the verb looks at them. Raises ReplicaError."""
+    def _again(self, before: t.Sequence[VirtualMachine]) -> list[Query]:
+        """What shows the VMs as they are now, as far as the verb looks at them."""
+        verb = self.order.verb
+        return queries_of(verb.gather) if verb.rereads else queries_again(before)
+
+    def _read(
+        self, before: t.Sequence[VirtualMachine], queries: t.Sequence[Query], answered: t.Sequence[Answer]
+    ) -> dict[str, VirtualMachine]:
+        """The VMs as they are now, from the answers to those queries. Raises ReplicaError."""
         if not self.order.verb.rereads:
-            return read_again(self.session, before)
-        host = read_host(self.session, gather=self.order.verb.gather)
+            return answered_again(before, queries, answered)
         wanted = {vm.id for vm in before}
-        return {vm.id: vm for vm in host.virtual_machines if vm.id in wanted}
+        return {vm.id: vm for vm in answered_host(queries, answered).virtual_machines if vm.id in wanted}
+
+    def _now(self, before: t.Sequence[VirtualMachine]) -> dict[str, VirtualMachine]:
+        queries = self._again(before)
+        return self._read(before, queries, self.session.run(list(queries)))
 
     def _settled_in(self, run: Run) -> bool:
         return run.after is not None and not (

@@ -154,8 +154,8 @@ HINTS: dict[ErrorClass, str] = {
     "then run again.",
     ErrorClass.SUSPENDED: "The replica may be older than it looks. Resume the replication first, or allow it with "
     "suspended=resume.",
-    ErrorClass.RESYNCHRONIZING: "Wait until the resynchronization is complete (this collection does not interrupt it), then "
-    "run again.",
+    ErrorClass.RESYNCHRONIZING: "Wait until the resynchronization is complete (nothing here interrupts it), then run "
+    "again.",
     ErrorClass.NOT_PREPARED: "Prepare the primary first (state=prepared on its host), or, if the primary is lost, ask "
     "for kind=unplanned.",
     ErrorClass.NOT_CONFIRMED: "This cannot be undone. If it is meant, say so with the option that the message names.",
@@ -165,8 +165,8 @@ HINTS: dict[ErrorClass, str] = {
     ErrorClass.NOT_FAILED_OVER: "Fail the VM over first, or check that this is the right host.",
     ErrorClass.EXTENDED_PRESENT: "Remove the relationship 1 first, or continue the replication at the third site.",
     ErrorClass.NOT_FOUND: "Check the name that the message gives; the host shows no such object.",
-    ErrorClass.SETTINGS_CONFLICT: "Nothing is removed or replaced silently. End the present relationship with state=absent first, "
-    "if that is meant.",
+    ErrorClass.SETTINGS_CONFLICT: "Nothing is removed or replaced silently. End the present relationship with "
+    "state=absent first, if that is meant.",
     ErrorClass.BUSY: "Somebody or something else is working on this VM. Wait until it is done, then run again.",
     ErrorClass.EXTENDED_UNSUPPORTED: "The extended relationship of this VM is in a failover itself, and the host has "
     "no documented way to revert only one of the two. End that one on the host first.",
@@ -205,12 +205,12 @@ HINTS: dict[ErrorClass, str] = {
     ErrorClass.JOB_TIMEOUT: "{noun} has not failed: its job still runs on the host. Run the same task again to "
     "go on waiting for it, with a larger wait_timeout if need be.",
     ErrorClass.JOB_LOST: "The job is gone and the VM does not show its effect. Look at the VM before running again.",
-    ErrorClass.CONNECTION_LOST: "Check that the host is up and its WinRM listener can be reached from the controller, "
-    "then run again: the task reads the state first and does nothing twice.",
-    ErrorClass.PROTOCOL_ERROR: "The answer is not what a WinRM listener of a Hyper-V host sends. Check address and "
-    "port, and what stands between the controller and the host.",
-    ErrorClass.UNSUPPORTED_CONNECTION: "Use the winrm or the psrp connection, without become and with the default "
-    "session configuration.",
+    ErrorClass.CONNECTION_LOST: "Check that the host is up and its WinRM listener or SSH server can be reached from "
+    "the controller, then run again: the task reads the state first and does nothing twice.",
+    ErrorClass.PROTOCOL_ERROR: "The answer is not what a Hyper-V host sends. Check address and port, and "
+    "what stands between the controller and the host.",
+    ErrorClass.UNSUPPORTED_CONNECTION: "Use a connection on which Ansible runs PowerShell modules on a Windows host: "
+    "winrm, psrp or ssh.",
     ErrorClass.INVALID_ARGUMENT: "Correct the task; see the documentation of the module.",
 }
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
+    Answer,
     CimSession,
     Failed,
     Get,
@@ -26,7 +27,6 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     Kind,
     Query,
     Reference,
-    Step,
     Value,
     quote,
 )
@@ -68,6 +68,9 @@ EXTRA: dict[str, Query] = {
 }
 """What can be read beside the six queries, each for one query more."""
 
+# Windows Server 2012 has no such class.
+_OPTIONAL = (RELATIONSHIPS,)
+
 # A longer list of conditions costs the host more than the few instances it spares.
 _NARROW = 40
 
@@ -96,13 +99,23 @@ def read_host(session: CimSession, *, gather: t.Collection[str] = ()) -> Host:
 
     ``gather``: names in EXTRA. Raises ReplicaError.
     """
-    extra = [EXTRA[name] for name in sorted(gather)]
-    answers = ask(session, [*READING, *extra], optional=(RELATIONSHIPS,))
+    queries = queries_of(gather)
+    answers = ask(session, queries, optional=_OPTIONAL)
     host = _host(answers)
     if any(not vm.relationship_agrees for vm in host.virtual_machines):
-        answers.update(ask(session, [COMPUTER_SYSTEMS, RELATIONSHIPS], optional=(RELATIONSHIPS,)))
+        answers.update(ask(session, [COMPUTER_SYSTEMS, RELATIONSHIPS], optional=_OPTIONAL))
         host = _host(answers)
     return host
+
+
+def queries_of(gather: t.Collection[str] = ()) -> list[Query]:
+    """What one reading of a host asks. ``gather``: names in EXTRA."""
+    return [*READING, *(EXTRA[name] for name in sorted(gather))]
+
+
+def answered_host(queries: t.Sequence[Query], answered: t.Sequence[Answer]) -> Host:
+    """The host, from the answers to :func:`queries_of`. Raises ReplicaError."""
+    return _host(_sorted_out(queries, answered, optional=_OPTIONAL))
 
 
 def read_again(session: CimSession, before: t.Sequence[VirtualMachine]) -> dict[str, VirtualMachine]:
@@ -110,15 +123,25 @@ def read_again(session: CimSession, before: t.Sequence[VirtualMachine]) -> dict[
 
     Two queries, whatever the number of VMs. Raises ReplicaError.
     """
+    queries = queries_again(before)
+    return answered_again(before, queries, session.run(list(queries)))
+
+
+def queries_again(before: t.Sequence[VirtualMachine]) -> list[Query]:
+    """What :func:`read_again` asks."""
     if len(before) > _NARROW:
-        queries = [COMPUTER_SYSTEMS, RELATIONSHIPS]
-    else:
-        names = " OR ".join(f"Name = {quote(vm.id)}" for vm in before)
-        ids = " OR ".join(f"InstanceID = {quote(link.id)}" for vm in before for link in vm.relationships)
-        queries = [Query(f"{COMPUTER_SYSTEMS.wql} WHERE {names}")]
-        if ids:
-            queries.append(Query(f"{RELATIONSHIPS.wql} WHERE {ids}"))
-    answers = ask(session, queries, optional=tuple(queries[1:]))
+        return [COMPUTER_SYSTEMS, RELATIONSHIPS]
+    names = " OR ".join(f"Name = {quote(vm.id)}" for vm in before)
+    ids = " OR ".join(f"InstanceID = {quote(link.id)}" for vm in before for link in vm.relationships)
+    queries = [Query(f"{COMPUTER_SYSTEMS.wql} WHERE {names}")]
+    return [*queries, Query(f"{RELATIONSHIPS.wql} WHERE {ids}")] if ids else queries
+
+
+def answered_again(
+    before: t.Sequence[VirtualMachine], queries: t.Sequence[Query], answered: t.Sequence[Answer]
+) -> dict[str, VirtualMachine]:
+    """What :func:`read_again` makes of the answers. Raises ReplicaError."""
+    answers = _sorted_out(queries, answered, optional=tuple(queries[1:]))
     relationships = _relationships(answers[queries[1]]) if len(queries) > 1 else {}
     result = {}
     known = {vm.id: vm for vm in before}
@@ -175,9 +198,14 @@ def ask(
     session: CimSession, queries: t.Sequence[Query], optional: t.Collection[Query] = ()
 ) -> dict[Query, tuple[Instance, ...] | None]:
     """Queries in one go. An optional one is answered with None where the host has no such class."""
-    steps: list[Step] = list(queries)
+    return _sorted_out(queries, session.run(list(queries)), optional)
+
+
+def _sorted_out(
+    queries: t.Sequence[Query], answered: t.Sequence[Answer], optional: t.Collection[Query]
+) -> dict[Query, tuple[Instance, ...] | None]:
     result: dict[Query, tuple[Instance, ...] | None] = {}
-    for query, answer in zip(queries, session.run(steps), strict=True):
+    for query, answer in zip(queries, answered, strict=True):
         if isinstance(answer, Failed):
             if query in optional and answer.error.kind is Kind.NOT_FOUND:
                 result[query] = None
