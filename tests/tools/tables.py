@@ -38,11 +38,14 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
     RETURN_CODES,
     ErrorClass,
 )
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.committed import COMMITTED
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.failed_over import FAILED_OVER
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.prepared import PREPARED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import REVERTED
 from tree import ROOT
 
 PAGE = ROOT / "docs" / "design.md"
-_PLACE = re.compile(r"(?<=<!-- table: )(?P<name>[a-z ]+)( -->\n)(?P<table>.*?)(?=<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(?<=<!-- table: )(?P<name>[a-z_ ]+)( -->\n)(?P<table>.*?)(?=<!-- end -->)", re.DOTALL)
 
 
 def table(heads: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> str:
@@ -114,7 +117,7 @@ def return_codes() -> str:
     return table(("code", "meaning", "error class", "treated like a lost answer"), rows)
 
 
-TARGETS = {target.name: target for target in (REVERTED,)}
+TARGETS = {target.name: target for target in (REVERTED, PREPARED, FAILED_OVER, COMMITTED)}
 
 TABLES: dict[str, Callable[[], str]] = {
     **{name: functools.partial(decisions, target) for name, target in TARGETS.items()},

@@ -116,7 +116,7 @@ class Conductor:
         self.clock = clock
         self.on_progress = on_progress
         self.runs: list[Run] = []
-        self._points_read = False
+        self._points_read = "failed_over_point" in order.verb.gather
         self._poll_error: CimError | None = None
         """Why the newest tick could not be read; None when it could."""
         self._heeded: set[str] = set()

@@ -102,6 +102,16 @@ class Fact(enum.Enum):
     CAN_SHUT_DOWN = "its guest can be asked to shut down"
     # Of the task
     MAY_DISCARD = "`discard_guest_writes`"
+    CONFIRMED = "`confirm`"
+    MAY_RESUME = "`suspended=resume`"
+    PLANNED = "`kind=planned`"
+    PRIMARY_IS_DOWN = "`primary_is_down`"
+    # Of both
+    PLANNED_POINT = "its newest recovery point is that of a prepared primary"
+    NEVER_REPLICATED = "it has never received anything"
+    POINT = "it has the recovery point"
+    OTHER_POINT = "it is failed over in another way or to another point"
+    TO_BE_STARTED = "`start_vm`, and it is off"
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,7 @@ GATES = frozenset(
         ErrorClass.TEST_COPY,
         ErrorClass.WRONG_SIDE,
         ErrorClass.COMMITTED,
+        ErrorClass.NOT_FAILED_OVER,
     }
 )
 """Refusals that under ``all: true`` only mean that the VM is not one of those asked for."""

@@ -138,9 +138,7 @@ def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
         "changed": run.changed,
         "return_value": run.return_value,
         "job": job_dict(run.job or next((job for job in vm.jobs), None)),
-        "failed_over_point": (
-            {"id": run.point, **named("type", FailoverType, vm.failover_type)} if vm.failover_type else None
-        ),
+        "failed_over_point": _failed_over_point(run),
         "last_replication_time": time_text(shown.last_replication_time),
         "peer_host": vm.peer_host,
         "test_copy": {"id": copy.id, "name": copy.name} if copy else None,
@@ -154,6 +152,14 @@ def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
         "msg": _sentence(run, order, host),
         "hint": _hint(run, order),
     }
+
+
+def _failed_over_point(run: Run) -> JsonDict | None:
+    """What the VM is failed over to, or was before the run."""
+    for vm in (run.after, run.before):
+        if vm is not None and vm.failover_type:
+            return {"id": vm.failed_over_point or run.point, **named("type", FailoverType, vm.failover_type)}
+    return None
 
 
 def _acted(run: Run) -> bool:
@@ -318,6 +324,15 @@ def result_of(
         if lost_before_anything_was_sent(runs):
             result["unreachable"] = True
             del result["failed"]
+    warnings = [
+        f"VM {run.before.name!r} on {host}: {warning}."
+        for run in runs
+        if run.powered_off or run.outcome is Outcome.WOULD_CHANGE
+        for warning in [order.verb.warning(run.decision)]
+        if warning
+    ]
+    if warnings:
+        result["warnings"] = warnings
     result["msg"] = message(host, order, counts, troubles)
     if diff:
         result["diff"] = [diff_of(run, order, host) for run in runs if run.changed]

@@ -150,6 +150,10 @@ class Verb:
     def reading(self, before: VirtualMachine, after: VirtualMachine) -> Reading:
         raise NotImplementedError
 
+    def warning(self, decision: Decision) -> str:
+        """What is lost on the way by what was decided, though the task allowed it; empty for nothing."""
+        return ""
+
     def hint(self, before: VirtualMachine, done: bool) -> str:
         """What a person should know about a call on this VM, foretold, under way or ``done``; empty for nothing."""
         return ""
@@ -163,24 +167,44 @@ def on_service(method: str, **arguments: Value) -> MethodCall:
     return MethodCall(SERVICE, method, tuple(arguments.items()))
 
 
-def expecting(vm: VirtualMachine, *, off_by_us: bool = False, unmoved: bool = False) -> Expected:
+def expecting(
+    vm: VirtualMachine, *, off_by_us: bool = False, any_power: bool = False, unmoved: bool = False
+) -> Expected:
     """What a VM must still show right before a call.
 
-    ``off_by_us``: an act before it brought the VM off. ``unmoved``: no replication may have arrived since the reading,
-    nor a change of configuration; not for a VM that receives or sends changes all the time.
+    ``off_by_us``: an act before it brought the VM off. ``any_power``: its power does not matter.
+    ``unmoved``: no replication may have arrived since the reading, nor a change of configuration; not for a VM that
+    receives or sends changes all the time.
     """
     expected: list[tuple[str, tuple[Value, ...]]] = [
         ("ReplicationMode", (vm.mode,)),
         ("ReplicationState", (vm.state,)),
         ("FailedOverReplicationType", (vm.failover_type,)),
-        ("EnabledState", (int(Power.OFF), int(Power.OFF_CRITICAL)) if off_by_us else (vm.power,)),
     ]
+    if not any_power:
+        expected.append(("EnabledState", (int(Power.OFF), int(Power.OFF_CRITICAL)) if off_by_us else (vm.power,)))
     if unmoved and vm.last_replication_time is not None:
         expected.append(("LastReplicationTime", (vm.last_replication_time,)))
     if unmoved and not off_by_us and vm.configuration_time is not None:
         # Moves when somebody reverts and fails over anew; our own power-off may move it as well.
         expected.append(("TimeOfLastConfigurationChange", (vm.configuration_time,)))
     return tuple(expected)
+
+
+def with_state(expected: Expected, state: ReplicationState) -> Expected:
+    """The same, after an act that has led to another replication state."""
+    return tuple((name, (int(state),) if name == "ReplicationState" else values) for name, values in expected)
+
+
+def request_replication_state(
+    vm: VirtualMachine, state: ReplicationState, relationship: str | None = None
+) -> MethodCall:
+    """RequestReplicationStateChangeEx. ``relationship``: the text of relationship 1; NULL is the primary one."""
+    end = (("RequestedState", int(state)), ("TimeoutPeriod", None))
+    if not vm.relationships_known:  # Windows Server 2012 has only this
+        return MethodCall(vm.reference, "RequestReplicationStateChange", end)
+    arguments = (("ReplicationRelationship", relationship), *end)
+    return MethodCall(vm.reference, "RequestReplicationStateChangeEx", arguments)
 
 
 def power_reading(wanted: PowerState) -> Callable[[VirtualMachine, VirtualMachine], Reading]:

@@ -24,6 +24,9 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model impo
     TestCopy as Copy,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.committed import COMMITTED
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.failed_over import FAILED_OVER
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.prepared import PREPARED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import REVERTED, Revert
 
 MODES = [None, 0, 1, 2, 3, 4, 5]
@@ -206,7 +209,7 @@ def test_server_2012_has_no_relationships_to_compare_with():
     assert ALLOWED.decide(old).effect is d.Effect.CALL
 
 
-TARGETS = {target.name: target for target in (REVERTED,)}
+TARGETS = {target.name: target for target in (REVERTED, PREPARED, FAILED_OVER, COMMITTED)}
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
