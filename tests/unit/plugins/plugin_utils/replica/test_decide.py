@@ -13,24 +13,23 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import Reference
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import decide as d
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
-    Job,
-    Relationship,
-    VirtualMachine,
-)
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
-    TestCopy as Copy,
-)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import TestCopy as Copy
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import VirtualMachine
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.committed import COMMITTED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.failed_over import FAILED_OVER
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.prepared import PREPARED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import REVERTED, Revert
-
-MODES = [None, 0, 1, 2, 3, 4, 5]
-STATES = [None, *range(23)]
+from ansible_collections.hyperv.replica.tests.unit.plugins.plugin_utils.replica.situations import (
+    JOBS,
+    MODES,
+    POWERS,
+    SHUTDOWN,
+    STATES,
+    machine,
+    power_answer,
+)
 
 # One column a state, 0 to 22. "." nothing to do, "r" revert, "R" revert that discards what the guest wrote,
 # "c" committed, "b" busy, "?" refused as unexpected, "0" not replicated, "t" a test copy.
@@ -49,57 +48,6 @@ ERRORS = {
     "b": ErrorClass.BUSY,
     "?": ErrorClass.UNEXPECTED_STATE,
 }
-
-OFF = {3, 32786}
-RUNNING = {2, 32785}
-PAUSED = {9, 32789}
-SAVED = {6, 32788, 32779, 32783}
-CHANGING = {4, 10, 32773, 32776, 32777, 32780, 32781, 32782}
-POWERS = [None, *range(13), *range(32766, 32800)]
-
-
-def job(kind: int | None, state: int | None = 4) -> Job:
-    return Job(Reference.of("Msvm_ConcreteJob", InstanceID="J"), "J", kind, state)
-
-
-JOBS = {
-    "none": (),
-    "98": (job(98),),
-    "101": (job(101),),
-    "97": (job(97),),
-    "background": (job(106),),
-    "98 and 97": (job(98), job(97)),
-    "98 and background": (job(106), job(98)),
-    "98 in a state nobody knows": (job(98, 11),),
-    "a type nobody knows": (job(126),),
-    "no type": (job(None),),
-}
-
-
-def machine(mode, state, jobs=(), *, power=3, extended=None, copies=(), shown=..., shutdown=None):
-    links = []
-    if mode not in (0, 3):
-        links.append(Relationship("0", 0, state if shown is ... else shown, 1, 0))
-    if extended is not None:
-        links.append(Relationship("1", 1, extended, 1, 0))
-    return VirtualMachine(
-        id="A",
-        name="vm",
-        reference=Reference.of("Msvm_ComputerSystem", Name="A"),
-        mode=mode,
-        state=state,
-        health=1,
-        failover_type=0,
-        power=power,
-        relationships=tuple(links),
-        jobs=tuple(jobs),
-        test_copies=tuple(copies),
-        shutdown=shutdown,
-    )
-
-
-SHUTDOWN = Reference.of("Msvm_ShutdownComponent", SystemName="A")
-
 
 def expected(mode, state, jobs, consent, power, can_shut_down=False):
     """Effect, error class and power-off that are intended; written without looking at the table."""
@@ -123,20 +71,7 @@ def expected(mode, state, jobs, consent, power, can_shut_down=False):
         return "nothing", None, None
     if letter == "R" and not consent.discard_guest_writes:
         return "refuse", ErrorClass.WOULD_DISCARD, None
-    how = consent.running_vm
-    if power in OFF:
-        return "call", None, None
-    if power in RUNNING and (how is d.RunningVm.TURN_OFF or (how is d.RunningVm.SHUT_DOWN and can_shut_down)):
-        return "call", None, how
-    if power in PAUSED | SAVED and how is d.RunningVm.TURN_OFF:
-        return "call", None, how
-    if power in RUNNING | PAUSED:
-        return "refuse", ErrorClass.VM_RUNNING, None
-    if power in SAVED:
-        return "refuse", ErrorClass.VM_SAVED, None
-    if power in CHANGING:
-        return "wait", None, None
-    return "refuse", ErrorClass.UNEXPECTED_STATE, None
+    return power_answer(power, consent.running_vm, can_shut_down)
 
 
 CONSENTS = [
