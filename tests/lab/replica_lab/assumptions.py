@@ -163,6 +163,164 @@ _ALL = (
         "START_REPLICA", 32775, ("accept",), "7",
         "The disk of a replica that receives changes must not be written by a guest.",
     ),
+    # --- shut down
+    Assumption(
+        "POWER_WHILE_SHUTTING_DOWN", 4, (2,), "3.1",
+        "The value 'shutting down' exists; whether a host shows it while only the guest works is not said.",
+    ),
+    Assumption(
+        "SHUTDOWN_REFUSED", 32775, (32768, 32774), "3.1",
+        "A guest that says no: the method has a list of codes, without their reasons.",
+    ),
+    Assumption(
+        "SHUTDOWN_ANSWER", 0, (4096,), "3.1",
+        "InitiateShutdown has no Job to hand out; its list of codes holds 'job started' all the same.",
+    ),
+    # --- relationship: make, change, remove
+    Assumption(
+        "CONNECTION_FAILURE_CODE", 32768, (32777,), "6",
+        "A job that could not reach the other host was seen to end with 'failed'; 'not available' would fit too.",
+    ),
+    Assumption(
+        "NO_RECOVERY_PORT", "accept", (32773,), "5",
+        "The property's default is 0; the service listens on 80 or 443 unless told otherwise.",
+    ),
+    Assumption(
+        "EXTEND_BEFORE_REPLICATING", 32775, ("accept",), "7",
+        "A replica that has not everything yet has nothing to pass on.",
+    ),
+    Assumption(
+        "NEW_REPLICA_NETWORK", "disconnected", ("same_switch_name",), "5",
+        "A new replica's adapters: not on any network, or on the switch that is called as the primary's.",
+    ),
+    Assumption(
+        "MODIFY_SETTINGS_ON_REPLICA", 32775, ("accept",), "10",
+        "Settings are the sender's; setters fail on the replica during a swap of roles, perhaps always.",
+    ),
+    Assumption(
+        "MODIFY_CONNECTION_POINT", 32773, ("accept",), "1.2",
+        "Another recovery server means another replica, which a change of settings does not make.",
+    ),
+    Assumption(
+        "NULL_RELATIONSHIP", "primary", ("refuse_32773",), "2",
+        "NULL is documented as the primary relationship for state changes, not for the methods of the service.",
+    ),
+    Assumption(
+        "REMOVE_WHILE_FAILED_OVER", "accept", (32775,), "1.2",
+        "A failed-over VM can be kept as it is, without replication.",
+    ),
+    Assumption(
+        "REMOVE_WITH_TEST_COPY", 32775, ("accept",), "10",
+        "The copy would lose its replica, by which alone it is found.",
+    ),
+    Assumption(
+        "PRIMARY_AFTER_REPLICA_WAS_REMOVED", 8, (3, 7), "1.2",
+        "Each side is removed separately; the sender then finds nobody.",
+    ),
+    # --- relationship: turn round
+    Assumption(
+        "REVERSE_WITHOUT_SETTINGS", "refuse", ("accept",), "1.2, 13.12",
+        "The sample sends settings; the client fills in PrimaryConnectionPoint, the service may or may not.",
+    ),
+    Assumption(
+        "REVERSE_BEFORE_COMMIT", "planned", ("never", "any"), "7",
+        "After a planned failover the points are merged by the reverse; an unplanned one is committed first.",
+    ),
+    Assumption(
+        "REVERSE_TO_UNTOLD_PRIMARY", "job_fails", ("accept",), "7",
+        "After an unplanned failover the old primary must first be told to be a replica.",
+    ),
+    Assumption(
+        "REVERSE_ON_THIRD_SITE", "accept", (32775,), "1.2",
+        "The method is for replica and extended replica; what becomes of the chain is not said.",
+    ),
+    Assumption(
+        "AS_REPLICA_FROM", "any", ("broken",), "2, 7",
+        "No precondition is documented for requesting state 2: a primary that still replicates may not be safe.",
+    ),
+    Assumption(
+        "AS_REPLICA_RUNNING_VM", 32775, ("accept",), "7",
+        "A replica's guest does not run.",
+    ),
+    Assumption(
+        "EXTENDED_AFTER_FAILOVER", "kept", (7, 8), "7",
+        "What the second relationship does while the first is failed over.",
+    ),
+    Assumption(
+        "STATE_AFTER_CONTINUE", 3, (7, 9), "7",
+        "The third site follows the new primary; whether it has to be compared first is not said.",
+    ),
+    # --- initial replication, resynchronization
+    Assumption(
+        "START_TIME_IN_THE_PAST", "now", (32773,), "1.2",
+        "A time that has passed means at once, or makes no sense.",
+    ),
+    Assumption(
+        "STATE_UNTIL_SCHEDULED_START", 1, (2,), "1.2",
+        "Nothing is under way before the time comes.",
+    ),
+    Assumption(
+        "RESUME_UNFINISHED_INITIAL_REPLICATION", True, (False,), "2",
+        "Resuming what was suspended in state 2 can only go on with it; otherwise 3 is claimed without data.",
+    ),
+    Assumption(
+        "RESUME_WHERE_RESYNC_IS_NEEDED", "accept", (32775,), "2",
+        "The cmdlet requests state 3 from 9 as well; the name of the state says that more is needed.",
+    ),
+    # --- network
+    Assumption(
+        "DISCONNECTED_NETWORK", "disabled", ("absent",), "5",
+        "An adapter on no network has a connection that is disabled, or none at all.",
+    ),
+    Assumption(
+        "FAILOVER_NETWORK_JOB_TYPE", 92, (0,), "6",
+        "The list of job types has none for failover addresses; they are settings of the relationship.",
+    ),
+    Assumption(
+        "FAILOVER_NETWORK_OF_UNREPLICATED", 32775, ("accept",), "1.2",
+        "A VM that is not replicated is never failed over.",
+    ),
+    Assumption(
+        "FAILOVER_SUBNETS_NOT_PARALLEL", 32773, ("accept",), "5",
+        "Subnets are parallel to the addresses.",
+    ),
+    Assumption(
+        "FAILOVER_ADDRESS_THAT_IS_NONE", 32773, ("accept",), "5",
+        "Whether the service looks at addresses, or hands them to the guest as they are.",
+    ),
+    Assumption(
+        "RESOURCE_SETTINGS_ANSWER", "sync", ("job",), "1.1",
+        "The page allows both.",
+    ),
+    # --- replica server, statistics
+    Assumption(
+        "CLUSTER_NODE_SERVICE_SETTINGS", 32770, ("accept",), "1.2",
+        "Known of authorization entries only: on a node the Replica Broker has the settings.",
+    ),
+    Assumption(
+        "AUTHORIZATION_THAT_EXISTS", 32773, ("accept",), "1.2",
+        "Adding a host that is there already: refused, or as good as a modification.",
+    ),
+    Assumption(
+        "UNKNOWN_AUTHORIZATION", 32773, (32779,), "1.2",
+        "Changing or removing an entry that is not there.",
+    ),
+    Assumption(
+        "AUTHORIZATION_WITH_BLANKS", 32773, ("accept",), "5",
+        "The cmdlet demands a trust group and a storage location.",
+    ),
+    Assumption(
+        "SET_AUTHORIZATION_UNKNOWN_TO_HOST", 32773, ("accept",), "1.2",
+        "A VM can be bound to a primary only if its host takes anything from there.",
+    ),
+    Assumption(
+        "STATISTICS_ANSWER", "sync", ("job_with_results", "job"), "1.2",
+        "Out parameters are of use only to a caller who gets them with the answer.",
+    ),
+    Assumption(
+        "HEALTH_ISSUE_MESSAGE_ID", "", ("32086",), "1.2",
+        "The issues are Msvm_Error; no list of their numbers was found.",
+    ),
     # --- jobs, host
     Assumption(
         "METHOD_WHILE_JOB_RUNS", 32775, (32774,), "1.1",

@@ -127,6 +127,21 @@ STATE_SAVED = frozenset({Power.SAVED, Power.SAVED_CRITICAL, Power.FAST_SAVED, Po
 CHANGING_POWER = frozenset({Power.STARTING, Power.SHUTTING_DOWN, Power.SAVING, Power.PAUSING, Power.RESUMING})
 
 
+class AuthenticationType(enum.IntEnum):
+    """Msvm_ReplicationSettingData, AuthenticationType; the service's AllowedAuthenticationType may be both (3)."""
+
+    KERBEROS = 1
+    CERTIFICATE = 2
+
+
+class InitialReplicationType(enum.IntEnum):
+    """StartReplication method of Msvm_ReplicationService, InitialReplicationType."""
+
+    NETWORK = 1
+    EXPORT = 2
+    SEEDED = 3
+
+
 class JobState(enum.IntEnum):
     """Msvm_ConcreteJob, JobState; 32768 from the vendor's Replica sample."""
 
@@ -153,6 +168,12 @@ class JobType(enum.IntEnum):
     RESTORE_VM = 15
     PAUSE_VM = 26
     RESUME_VM = 27
+    MODIFY_SERVICE_SETTINGS = 90
+    CREATE_RELATIONSHIP = 91
+    MODIFY_RELATIONSHIP = 92
+    REMOVE_RELATIONSHIP = 93
+    START_REPLICATION = 94
+    IMPORT_REPLICA = 95
     REPLICATE_STATE_CHANGE = 96
     INITIATE_FAILOVER = 97
     REVERT_FAILOVER = 98
@@ -161,9 +182,19 @@ class JobType(enum.IntEnum):
     CANCEL_SYNCED_REPLICATION = 101
     INITIATE_TEST_REPLICA = 102
     REMOVE_TEST_REPLICA = 103
+    REVERSE_RELATIONSHIP = 104
+    RESYNCHRONIZE = 107
+    STATISTICS = 111
+    TEST_CONNECTION = 115
+    SEND_INITIAL_REPLICA = 116
+    RESYNCHRONIZE_INITIAL_REPLICA = 117
+    EXPORT_INITIAL_REPLICA = 118
+    RESET_STATISTICS = 119
+    RESYNCHRONIZE_EXTENDED = 121
+    MODE_TO_PRIMARY = 123
 
 
-BACKGROUND_JOB_TYPES = frozenset({105, 106, 108, 111, 112, 113, 114, 115, 116, 117, 119, 120, 122})
+BACKGROUND_JOB_TYPES = frozenset({105, 106, 108, 111, 112, 113, 114, 115, 116, 117, 118, 119, 120, 122})
 """Jobs that move data or only look (send and receive delta, statistics, ...): no verb waits for them."""
 
 

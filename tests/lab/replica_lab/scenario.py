@@ -20,6 +20,10 @@ A scenario, with every key it may have::
         version: "2022"                    # 2012, 2012R2, 2016, 2019, 2022
         skew: 0                            # seconds its clock is ahead
         users: {}                          # beside, or in place of, those above
+        cluster: false                     # a node of a cluster: the Replica Broker has the settings
+        replica_server: {enabled: true, authentication: 1, http_port: 80, https_port: 443, certificate: ""}
+        authorizations: [{primary: "*", trust_group: lab, storage: 'C:\\Replica'}]
+        switches: [LAN, Test]
         vms:
           - name: SQL 01
             id: GUID                       # default: made from the name, so alike on both hosts
@@ -34,9 +38,13 @@ A scenario, with every key it may have::
             failed_over_point: -1          # which of them, oldest first; of VMs in 5 and 6 the latest
             failed_over_type: regular      # default: that of the point
             guest_writes: 1200
+            unsent_writes: 0               # of a primary: what no replica has yet
+            guest: willing                 # willing, no_services, hangs, needs_force, refuses: asked to shut down
+            nics: [{name: Network Adapter, switch: LAN, test_switch: Test, failover: {IPAddresses: [192.0.2.1]}}]
+            settings: {ReplicationInterval: 30}          # properties of Msvm_ReplicationSettingData
             relationship_1: {state: replicating, health: ok, last_replication: 300, peer: HV-C}
             test_copy: {name: copy, power: running}      # or true
-            peer: HV-PRIMARY               # only where the other side is not in the scenario
+            peer: HV-PRIMARY               # only where the other side is not in the scenario, or is not its partner
             visible: true
             in_backup: false
             overrides: {Msvm_ComputerSystem: {ReplicationState: null}}
@@ -65,9 +73,10 @@ from replica_lab.world.acts import OTHER_OPERATOR, PLANNED, perform
 from replica_lab.world.errors import one_of, refuse_unknown
 from replica_lab.world.host import VERSIONS
 from replica_lab.world.jobs import Course, Plan
-from replica_lab.world.model import Point, PointType, Relationship
+from replica_lab.world.model import Authorization, Guest, Point, PointType, Relationship, Statistics, Switch
 from replica_lab.world.texts import LOCALES
-from replica_lab.world.verbs import REPLICA_SIDE, new_test_copy
+from replica_lab.world.verbs.common import REPLICA_SIDE
+from replica_lab.world.verbs.failover import new_test_copy
 
 _FOLDER = Path(__file__).with_name("scenarios")
 _ID_NAMESPACE = uuid.UUID("8c3f9a52-5d0c-4c1b-9a55-6d4f0f6f7b11")
@@ -259,6 +268,7 @@ def _world(name: str, root: _Section, clock: Clock | None) -> World:
     root.done()
     for host_name, section in hosts.items():
         _add_host(world, host_name, section)
+    _introduce(world)
     for host_name, section in hosts.items():
         for job in section.sections("jobs"):
             _add_jobs(world.hosts[host_name], job)
@@ -268,6 +278,16 @@ def _world(name: str, root: _Section, clock: Clock | None) -> World:
     for happening in happenings:
         world.happening(happening)
     return world
+
+
+def _introduce(world: World) -> None:
+    """Each end of a relationship knows the other's name, and goes on to do so when their modes no longer fit."""
+    for host in world.hosts.values():
+        for vm in host.vms:
+            for relationship in vm.relationships:
+                partner = vm.partner(relationship.index)
+                if partner and not relationship.peer:
+                    relationship.peer = partner[0].host.fqdn
 
 
 def _users(sections: t.Mapping[str, _Section]) -> dict[str, User]:
@@ -293,10 +313,67 @@ def _add_host(world: World, name: str, section: _Section) -> None:
         version_name=section.take("version", _word("version", VERSIONS), "2022"),
         users={**world.users, **_users(section.named_sections("users"))},
         installed=world.time - timedelta(days=90),
+        cluster=section.take("cluster", _flag, False),
     )
     world.hosts[name] = host
+    serving = _Section(f"{section.where}, replica_server", section.take("replica_server", _mapping, {}))
+    for field, read in _SERVER_FIELDS.items():
+        setattr(host.server, field, serving.take(field, read, getattr(host.server, field)))
+    serving.done()
+    entries = section.sections("authorizations")
+    if section.has("authorizations"):
+        host.authorizations = [_authorization(entry) for entry in entries]
+    for switch in section.take("switches", _list, []):
+        switch_id = str(uuid.uuid5(_ID_NAMESPACE, f"{name} {_text(switch)}")).upper()
+        host.switches.append(Switch(switch_id, switch))
     for entry in section.sections("vms"):
         _add_vms(host, entry)
+
+
+_SERVER_FIELDS: dict[str, t.Callable[[t.Any], t.Any]] = {
+    "enabled": _flag,
+    "authentication": _integer,
+    "http_port": _integer,
+    "https_port": _integer,
+    "certificate": _text,
+}
+
+
+def _authorization(section: _Section) -> Authorization:
+    entry = Authorization(
+        section.take("primary", _text, "*"),
+        section.take("trust_group", _text, "lab"),
+        section.take("storage", _text, r"C:\Replica"),
+    )
+    section.done()
+    return entry
+
+
+def _add_nics(vm: Vm, section: _Section) -> None:
+    for entry in section.sections("nics"):
+        named = entry.take("switch", _text, "")
+        switch = vm.host.switch(named) if named else None
+        if named and switch is None:
+            known = ", ".join(each.name for each in vm.host.switches) or "none"
+            raise ScenarioError(f"{entry.where}: {vm.host.host_name} has no switch {named!r}; there are: {known}")
+        shape = schema.classes()["Msvm_FailoverNetworkAdapterSettingData"]
+        vm.add_nic(
+            entry.take("name", _text, "Network Adapter"),
+            switch=switch.id if switch else "",
+            test_switch=entry.take("test_switch", _text, ""),
+            failover=_properties(entry, "failover", shape),
+        )
+        entry.done()
+
+
+def _properties(section: _Section, key: str, shape: schema.ClassShape) -> dict[str, t.Any]:
+    """Properties of a class as somebody writes them down, in their types."""
+    values: dict[str, t.Any] = section.take(key, _mapping, {})
+    refuse_unknown(f"{section.where}, {key}", values, shape.properties)
+    for name, value in values.items():
+        if not schema.fits(value, shape.properties[name]):
+            raise ScenarioError(f"{section.where}: {shape.name}.{name} is {shape.properties[name]}, not {value!r}")
+    return values
 
 
 def _add_vms(host: Host, section: _Section) -> None:
@@ -332,6 +409,8 @@ def _add_vm(host: Host, section: _Section, name: str, own_id: str | None) -> Non
         power=section.take("power", _numbered(Power), Power.OFF),
         relationships=[primary],
         guest_writes=section.take("guest_writes", _seconds, 0.0),
+        unsent_writes=section.take("unsent_writes", _seconds, 0.0),
+        guest=Guest(section.take("guest", _word("guest", {each.value: each for each in Guest}), "willing")),
         counted=now,
         visible=section.take("visible", _flag, True),
         in_backup=section.take("in_backup", _flag, False),
@@ -347,6 +426,7 @@ def _add_vm(host: Host, section: _Section, name: str, own_id: str | None) -> Non
         entry.take("failed_over_type", _numbered(FailoverType))
         entry.done()
     _add_points(vm, section)
+    _add_nics(vm, section)
     host.add(vm)
     _add_test_copy(vm, section)
 
@@ -366,6 +446,8 @@ def _relationship(host: Host, section: _Section, index: int, state: State) -> Re
         _past(host, consistent),
         _past(host, sent),
         section.take("peer", _text, ""),
+        _properties(section, "settings", schema.classes()["Msvm_ReplicationSettingData"]),
+        Statistics(since=host.world.time),
     )
 
 
@@ -423,14 +505,12 @@ def _add_test_copy(vm: Vm, section: _Section) -> None:
 
 
 def _overrides(section: _Section) -> dict[str, dict[str, t.Any]]:
-    overrides: dict[str, dict[str, t.Any]] = section.take("overrides", _mapping, {})
-    for class_name, values in overrides.items():
-        found = schema.classes()[one_of("class", class_name, schema.classes())]
-        refuse_unknown(f"{section.where}, overrides: {class_name}", values, found.properties)
-        for name, value in values.items():
-            if not schema.fits(value, found.properties[name]):
-                raise ScenarioError(f"{section.where}: {class_name}.{name} is {found.properties[name]}, not {value!r}")
-    return overrides
+    entries: dict[str, t.Any] = section.take("overrides", _mapping, {})
+    overrides = _Section(f"{section.where}, overrides", entries)
+    return {
+        name: _properties(overrides, name, schema.classes()[one_of("class", name, schema.classes())])
+        for name in entries
+    }
 
 
 def _add_jobs(host: Host, section: _Section) -> None:

@@ -25,6 +25,7 @@ _SYSTEM_KEYS = ("CreationClassName", "Name")
 _SERVICE_KEYS = ("CreationClassName", "Name", "SystemCreationClassName", "SystemName")
 _DEPENDENCY_KEYS = ("Antecedent", "Dependent")
 _SETTING_KEYS = ("ManagedElement", "SettingData")
+_COMPONENT_KEYS = ("GroupComponent", "PartComponent")
 
 _KEYS: dict[str, tuple[str, ...]] = {
     "Msvm_ComputerSystem": _SYSTEM_KEYS,
@@ -42,6 +43,14 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "Msvm_SystemReplicationRelationship": _DEPENDENCY_KEYS,
     "Msvm_ElementSettingData": _SETTING_KEYS,
     "Msvm_SettingsDefineState": _SETTING_KEYS,
+    "Msvm_ReplicationAuthorizationSettingData": ("InstanceID",),
+    "Msvm_FailoverNetworkAdapterSettingData": ("InstanceID",),
+    "Msvm_SyntheticEthernetPortSettingData": ("InstanceID",),
+    "Msvm_EthernetPortAllocationSettingData": ("InstanceID",),
+    "Msvm_EthernetPortFailoverSettingDataComponent": _COMPONENT_KEYS,
+    "Msvm_VirtualSystemSettingDataComponent": _COMPONENT_KEYS,
+    "Msvm_VirtualEthernetSwitch": _SYSTEM_KEYS,
+    "Msvm_ShutdownComponent": ("CreationClassName", "DeviceID", "SystemCreationClassName", "SystemName"),
 }
 
 _INTEGERS = {f"uint{bits}": range(1 << bits) for bits in (8, 16, 32, 64)} | {

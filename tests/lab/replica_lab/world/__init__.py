@@ -31,7 +31,7 @@ from replica_lab.world.fates import OUTCOMES, Fates, is_named
 from replica_lab.world.happenings import MOMENTS, Happenings
 from replica_lab.world.host import Host
 from replica_lab.world.jobs import Job
-from replica_lab.world.model import UNSET_TIME, Rights, User, Vm
+from replica_lab.world.model import UNSET_TIME, Nic, Rights, User, Vm
 
 __all__ = ["MOMENTS", "OUTCOMES", "VERBS", "Host", "Rights", "User", "Vm", "World", "WorldError"]
 
@@ -47,6 +47,20 @@ DURATIONS: dict[str, float] = {
     "turn_off": 2,
     "save": 3,
     "pause": 2,
+    "shut_down": 6,
+    "create": 5,
+    "modify": 2,
+    "remove": 3,
+    "reverse": 5,
+    "mode_to_primary": 3,
+    "start_replication": 2,
+    "initial_replication": 8,
+    "import": 5,
+    "resynchronize": 8,
+    "network": 2,
+    "service": 1,
+    "connection": 2,
+    "statistics": 1,
     "other": 5,
 }
 """How long a job of each kind takes, in world seconds."""
@@ -266,6 +280,9 @@ def _host_snapshot(host: Host) -> dict[str, t.Any]:
         "locale": host.locale,
         "version": host.version_name,
         "vmms_running": not host.stopped,
+        "replica_server": {name: plain(value) for name, value in vars(host.server).items()},
+        "authorizations": [vars(entry).copy() for entry in host.authorizations],
+        "switches": [switch.name for switch in host.switches],
         "vms": [_vm_snapshot(vm, copies.get(vm.id, [])) for vm in host.vms],
         "jobs": [_job_snapshot(job) for job in host.history],
     }
@@ -288,6 +305,7 @@ def _vm_snapshot(vm: Vm, copies: list[dict[str, str]]) -> dict[str, t.Any]:
         "failed_over_type": int(relationship.failed_over_type),
         "failed_over_point": vm.failed_over_point or None,
         "guest_writes": int(vm.guest_writes),
+        "unsent_writes": int(vm.unsent_writes),
         "discarded_writes": int(vm.discarded_writes),
         "in_backup": vm.in_backup,
         "relationships": [
@@ -297,6 +315,8 @@ def _vm_snapshot(vm: Vm, copies: list[dict[str, str]]) -> dict[str, t.Any]:
                 "health": int(found.health),
                 "failed_over_type": int(found.failed_over_type),
                 "last_replication_time": _when(found.last_time),
+                "peer": found.peer or None,
+                "settings": {name: plain(value) for name, value in found.settings.items()},
             }
             for found in vm.relationships
         ],
@@ -306,6 +326,17 @@ def _vm_snapshot(vm: Vm, copies: list[dict[str, str]]) -> dict[str, t.Any]:
         ],
         "test_copies": copies,
         "test_copy_of": vm.replica.id if vm.replica else None,
+        "nics": [_nic_snapshot(vm, nic) for nic in vm.nics],
+    }
+
+
+def _nic_snapshot(vm: Vm, nic: Nic) -> dict[str, t.Any]:
+    switch = vm.host.switch(nic.switch) if nic.switch else None
+    return {
+        "id": nic.id,
+        "name": nic.name,
+        "switch": switch.name if switch else None,
+        "failover": {name: plain(value) for name, value in nic.failover.items()},
     }
 
 

@@ -10,11 +10,13 @@ import inspect
 import typing as t
 from datetime import timedelta
 
-from replica_lab.numbers import Code, FailoverType, Health, JobState, Mode, Power, State, number
-from replica_lab.world import verbs
+from replica_lab.numbers import Code, FailoverType, Health, InitialReplicationType, JobState, Mode, Power, State, number
+from replica_lab.world import embedded
 from replica_lab.world.errors import WorldError, one_of
 from replica_lab.world.jobs import Answered, Course, Job, Plan
-from replica_lab.world.model import PointType, Vm
+from replica_lab.world.model import Authorization, PointType, Vm
+from replica_lab.world.verbs import failover, power, relationship, replication, states
+from replica_lab.world.verbs.common import REPLICA_SIDE, lose_connection, new_point
 
 if t.TYPE_CHECKING:
     from replica_lab.world.host import Host
@@ -32,24 +34,59 @@ def _initiate_failover(vm: Vm, point: int | str | None = None) -> Plan:
             point = vm.recovery_points()[point].id
         except IndexError:
             raise WorldError(f"{vm.name} has no recovery point {point}") from None
-    return verbs.initiate_failover(vm, point)
+    return failover.initiate_failover(vm, point)
+
+
+def _request(state: State) -> t.Callable[..., Plan]:
+    return lambda vm, relationship=0: states.request_replication_state(vm, relationship, state)
+
+
+def _enable_replication(vm: Vm, to: str, **settings: t.Any) -> Plan:
+    """``to``: the recovery server; the rest are properties of Msvm_ReplicationSettingData."""
+    return relationship.create(vm, _settings_text({"RecoveryConnectionPoint": to, **settings}))
+
+
+def _reverse(vm: Vm, **settings: t.Any) -> Plan:
+    to = {"RecoveryConnectionPoint": vm.relationships[0].peer}
+    return relationship.reverse(vm, _settings_text({**to, **settings}))
+
+
+def _settings_text(settings: t.Mapping[str, t.Any]) -> str:
+    return embedded.write(relationship.SETTINGS, settings)
+
+
+def _start_replication(vm: Vm, type: str = "network", location: str | None = None) -> Plan:
+    kind = InitialReplicationType[
+        one_of("initial replication type", type.upper(), InitialReplicationType.__members__)
+    ]  # fmt: skip
+    return replication.start_replication(vm, kind, location)
 
 
 PLANNED: dict[str, t.Callable[..., Plan]] = {
-    "revert": verbs.revert_failover,
+    "revert": failover.revert_failover,
     "initiate_failover": _initiate_failover,
-    "commit": verbs.commit_failover,
-    "test_failover": verbs.make_test_copy,
-    "prepare": lambda vm, relationship=0: verbs.request_replication_state(
-        vm, relationship, State.PREPARED_FOR_PLANNED_FAILOVER
-    ),
-    "suspend": lambda vm, relationship=0: verbs.request_replication_state(vm, relationship, State.SUSPENDED),
-    "resume": lambda vm, relationship=0: verbs.request_replication_state(vm, relationship, State.REPLICATING),
-    "start": lambda vm: verbs.request_power(vm, Power.RUNNING),
-    "turn_off": lambda vm: verbs.request_power(vm, Power.OFF),
-    "save": lambda vm: verbs.request_power(vm, Power.SAVED),
-    "pause": lambda vm: verbs.request_power(vm, Power.PAUSED),
-    "destroy": verbs.destroy,
+    "commit": failover.commit_failover,
+    "test_failover": failover.make_test_copy,
+    "prepare": _request(State.PREPARED_FOR_PLANNED_FAILOVER),
+    "suspend": _request(State.SUSPENDED),
+    "resume": _request(State.REPLICATING),
+    "as_replica": _request(State.WAITING_TO_COMPLETE_INITIAL_REPLICATION),
+    "cancel_initial_replication": _request(State.READY_FOR_REPLICATION),
+    "cancel_resynchronization": _request(State.WAITING_TO_START_RESYNCHRONIZATION),
+    "enable_replication": _enable_replication,
+    "modify_replication": lambda vm, **settings: relationship.modify(vm, _settings_text(settings)),
+    "remove_replication": lambda vm, index=0: relationship.remove(vm, index),
+    "start_replication": _start_replication,
+    "import_replica": lambda vm, location="D:\\Carried": replication.import_replica(vm, location),
+    "resynchronize": replication.resynchronize,
+    "reverse": _reverse,
+    "continue_to_third_site": lambda vm: relationship.change_to_primary(vm, 1),
+    "start": lambda vm: power.request_power(vm, Power.RUNNING),
+    "turn_off": lambda vm: power.request_power(vm, Power.OFF),
+    "shut_down": power.shut_down,
+    "save": lambda vm: power.request_power(vm, Power.SAVED),
+    "pause": lambda vm: power.request_power(vm, Power.PAUSED),
+    "destroy": power.destroy,
 }
 
 
@@ -109,9 +146,10 @@ def _move_away(vm: Vm, to: str | None = None) -> None:
 def _break_link(vm: Vm, relationship: int = 0) -> None:
     """The network between the two sides is gone: the sender turns critical, the receiver only unhealthy."""
     for end, found in _ends(vm, relationship):
-        if _sends(end, found.index) and found.state in (State.REPLICATING, State.RESYNCHRONIZING):
-            verbs.lose_connection(end, found, State.CRITICAL)
+        if end.sends(found.index) and found.state in (State.REPLICATING, State.RESYNCHRONIZING):
+            lose_connection(end, found, State.CRITICAL)
         found.health = Health.CRITICAL
+        found.statistics.network_failures += 1
 
 
 def _mend_link(vm: Vm, relationship: int = 0) -> None:
@@ -127,10 +165,6 @@ def _ends(vm: Vm, index: int) -> list[tuple[Vm, t.Any]]:
         raise WorldError(f"{vm.name} has no relationship {index}")
     partner = vm.partner(index)
     return [(vm, own), *([partner] if partner else [])]
-
-
-def _sends(vm: Vm, index: int) -> bool:
-    return vm.mode == Mode.PRIMARY or index == 1
 
 
 _FULL_STORAGE = {
@@ -172,10 +206,13 @@ def _expire_points(vm: Vm, keep: int = 0) -> None:
 def _replicate(vm: Vm, type: str = "standard") -> None:
     """A delta arrives at the replica: a new recovery point, and new times on both sides."""
     kind = PointType[one_of("point type", type.upper(), PointType.__members__)]
-    if vm.mode not in verbs.REPLICA_SIDE or vm.state != State.REPLICATING:
+    if vm.mode not in REPLICA_SIDE or vm.state != State.REPLICATING:
         raise WorldError(f"{vm.name} receives nothing: mode {vm.mode}, state {vm.state}")
-    verbs.new_point(vm, kind)
+    new_point(vm, kind)
     now = vm.host.world.time
+    partner = vm.partner(0)
+    if partner:
+        partner[0].send(partner[1])
     for _end, found in _ends(vm, 0):
         found.last_time, found.last_type = now, kind.failover_type
         if kind is PointType.APPLICATION_CONSISTENT:
@@ -185,7 +222,14 @@ def _replicate(vm: Vm, type: str = "standard") -> None:
 
 def _checkpoint(vm: Vm) -> None:
     """A user's checkpoint: a snapshot, but no recovery point."""
-    verbs.new_point(vm, PointType.CHECKPOINT)
+    new_point(vm, PointType.CHECKPOINT)
+
+
+def _orphan_test_copy(vm: Vm) -> None:
+    """A test copy loses its replica: on a cluster, when the two were on different nodes."""
+    if vm.mode != Mode.TEST_REPLICA:
+        raise WorldError(f"{vm.name} is no test copy")
+    vm.replica = None
 
 
 def _running_job(vm: Vm) -> Job:
@@ -219,6 +263,7 @@ ON_VM: dict[str, t.Callable[..., None]] = {
     "expire_points": _expire_points,
     "replicate": _replicate,
     "checkpoint": _checkpoint,
+    "orphan_test_copy": _orphan_test_copy,
     "release_job": _release_job,
     "cancel_job": _cancel_job,
 }
@@ -249,7 +294,28 @@ def _restart_vmms(host: Host, seconds: float = 0) -> None:
         _start_vmms(host)
 
 
+def _serve_replication(host: Host, enabled: bool = True, **fields: t.Any) -> None:
+    """The replica server on or off; the rest are fields of ``ReplicaServer``."""
+    for name, value in {"enabled": enabled, **fields}.items():
+        if not hasattr(host.server, name):
+            raise WorldError(f"serve_replication: unknown field {name!r}")
+        setattr(host.server, name, value)
+
+
+def _authorize(host: Host, primary: str, trust_group: str = "lab", storage: str = "C:\\Replica") -> None:
+    host.authorizations.append(Authorization(primary, trust_group, storage))
+
+
+def _deauthorize(host: Host, primary: str | None = None) -> None:
+    """Take replication from this host no more; without a name, from nobody."""
+    kept = [found for found in host.authorizations if primary and found.primary.casefold() != primary.casefold()]
+    host.authorizations = kept
+
+
 ON_HOST: dict[str, t.Callable[..., None]] = {
+    "serve_replication": _serve_replication,
+    "authorize": _authorize,
+    "deauthorize": _deauthorize,
     "stop_vmms": _stop_vmms,
     "start_vmms": _start_vmms,
     "restart_vmms": _restart_vmms,

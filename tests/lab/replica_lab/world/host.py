@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from replica_lab import schema
-from replica_lab.numbers import Code
+from replica_lab.numbers import AuthenticationType, Code, JobState
 from replica_lab.provider import AccessDenied, CimObject, InvalidCall, NotFound, Ref, Unavailable, Value
-from replica_lab.world import instances
-from replica_lab.world.instances import SERVED, SYSTEM, Found
+from replica_lab.world.found import SYSTEM, Found, system_ref
+from replica_lab.world.instances import SERVED, shown_time
 from replica_lab.world.jobs import Answered, Course, Job, JobFailed, Plan, nothing
-from replica_lab.world.methods import METHODS, OnJob
-from replica_lab.world.model import UNSET_TIME, Rights, User, Vm
+from replica_lab.world.methods import METHODS, OnHost, OnJob
+from replica_lab.world.model import UNSET_TIME, Authorization, Rights, Switch, User, Vm
 
 if t.TYPE_CHECKING:
     from replica_lab.world import World
@@ -47,6 +47,20 @@ _EXTENDED_METHODS = frozenset(
 )
 
 
+@dataclass
+class ReplicaServer:
+    """Msvm_ReplicationServiceSettingData: whether and how the host takes replication."""
+
+    enabled: bool = True
+    authentication: int = AuthenticationType.KERBEROS
+    """The allowed types: 1 Kerberos, 2 certificate, 3 both."""
+    http_port: int = 80
+    https_port: int = 443
+    certificate: str = ""
+    monitoring_interval: int = 43200
+    monitoring_start: datetime = UNSET_TIME
+
+
 @dataclass(eq=False, repr=False)
 class Host:
     """A simulated Hyper-V host: a ``provider.CimProvider``, and what the world keeps about it."""
@@ -67,7 +81,20 @@ class Host:
     """What VMMS remembers."""
     history: list[Job] = field(default_factory=list)
     """Every job there ever was, for the witness."""
+    switches: list[Switch] = field(default_factory=list)
+    cluster: bool = False
+    """A node of a cluster: the Replica Broker is the replica server, not the node."""
+    server: ReplicaServer = field(default_factory=ReplicaServer)
+    authorizations: list[Authorization] = field(default_factory=lambda: [Authorization("*", "lab", r"C:\Replica")])
     _vms: dict[str, Vm] = field(default_factory=dict)
+
+    def is_called(self, name: str) -> bool:
+        """Whether a connection point means this host: its name, short or full, without regard to case."""
+        return name.casefold() in (self.host_name.casefold(), self.fqdn.casefold())
+
+    def switch(self, wanted: str) -> Switch | None:
+        """A switch by id or name."""
+        return next((found for found in self.switches if wanted.upper() == found.id or wanted == found.name), None)
 
     # --- what belongs to it
 
@@ -95,11 +122,11 @@ class Host:
         self._vms.pop(vm.id, None)
 
     def vm_ref(self, vm: Vm) -> Ref:
-        return instances.system_ref(vm.id)
+        return system_ref(vm.id)
 
     def shown(self, when: datetime | None) -> datetime:
         """A time of the world as this host's clock tells it."""
-        return instances.shown_time(when, self.skew)
+        return shown_time(when, self.skew)
 
     def user(self, name: str) -> User | None:
         """A user by name, without regard to case, with or without ``DOMAIN\\`` before or ``@domain`` behind it."""
@@ -124,9 +151,14 @@ class Host:
         if job in self.jobs:
             self.jobs.remove(job)
 
-    def job_in_the_way(self, vm: Vm) -> Job | None:
-        """A running job that changes this VM."""
-        return next((job for job in self.jobs if job.vm is vm and job.blocks), None)
+    def job_in_the_way(self, vm: Vm, besides: t.Collection[int] = ()) -> Job | None:
+        """A running job that changes this VM, ``besides`` those of these types."""
+        return next((job for job in self.jobs if job.vm is vm and job.blocks and job.type not in besides), None)
+
+    def stop_jobs(self, vm: Vm, types: t.Collection[int]) -> None:
+        """End the jobs of these types, as somebody's request does that they give way to."""
+        for job in [job for job in self.jobs if job.vm is vm and job.type in types]:
+            job.cancel(JobState.TERMINATED)
 
     # --- the provider
 
@@ -177,29 +209,43 @@ class Host:
             if isinstance(entry, OnJob):
                 assert found.job is not None
                 return entry.work(found.job, arguments)
-            target = found.vm if entry.parameter is None else self._argument_vm(arguments[entry.parameter], account)
-            if target is None:
-                raise Answered(Code.NOT_SUPPORTED)
-            plan = entry.verb(target, arguments)
+            if isinstance(entry, OnHost):
+                plan = entry.verb(self, arguments)
+            else:
+                target = found.vm if entry.parameter is None else self._argument_vm(arguments[entry.parameter], account)
+                if target is None:
+                    raise Answered(Code.NOT_SUPPORTED)
+                plan = entry.verb(target, arguments)
         except Answered as answered:
             return answered.code, {}
         if fate is not None:
             fate.spend()
-        elif plan.kind in _POWER_KINDS and self.world.assumptions.POWER_CHANGE_ANSWER == "sync":
-            return self.carry_out(plan, Course(sync=True), account.name)
-        return self.carry_out(plan, fate.course if fate else Course(), account.name)
+        return self.carry_out(plan, fate.course if fate else Course(sync=plan.at_once), account.name)
 
     def carry_out(self, plan: Plan, course: Course, owner: str) -> tuple[int, dict[str, Value]]:
         """Do what was planned, in the way of this course: return value and out parameters."""
+        if plan.jobless:
+            return self._carry_out_unseen(plan, course)
         if course.sync:
             return self._carry_out_now(plan) if course.effect else (Code.COMPLETED, {})
         job = self.start(plan, course, owner)
-        early = plan.out if self.world.assumptions.RESULTING_SYSTEM_WITH_JOB else {}
+        early = plan.out if plan.out_early else {}
         return Code.JOB_STARTED, {**early, "Job": job.ref if course.referenced else None}
+
+    def _carry_out_unseen(self, plan: Plan, course: Course) -> tuple[int, dict[str, Value]]:
+        """A method without Job: what a fate does to jobs it does to the work, that nobody can watch."""
+        undo = plan.remember() if course.shows else nothing
+        if course.shows and not (course.sync and not course.effect):
+            plan.begin()
+        seconds = self.world.durations[plan.kind] if course.seconds is None else course.seconds
+        if course.hangs_at is None and (course.effect or not course.sync):
+            when = self.world.time + timedelta(seconds=0 if course.sync else seconds)
+            self.world.schedule.at(when, plan.finish if course.effect else undo)
+        return plan.answer, dict(plan.out)
 
     @staticmethod
     def _carry_out_now(plan: Plan) -> tuple[int, dict[str, Value]]:
-        undo = plan.vm.remember() if plan.vm else nothing
+        undo = plan.remember()
         plan.begin()
         try:
             plan.finish()
@@ -326,4 +372,3 @@ class Host:
 
 
 _GUID = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
-_POWER_KINDS = frozenset({"start", "turn_off", "save", "pause"})

@@ -10,26 +10,35 @@ A generator takes the VMs to tell about: all of the host, or the few that a refe
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 
 from replica_lab.numbers import POWERED_OFF, Health, JobState, Mode, Power
-from replica_lab.provider import Ref, Value
+from replica_lab.provider import Ref
+from replica_lab.world import devices
+from replica_lab.world.found import (
+    MANAGEMENT_SERVICE,
+    REPLICATION_SERVICE,
+    SETTINGS,
+    SYSTEM,
+    Found,
+    Properties,
+    Vms,
+    association,
+    object_path,
+    relationship_id,
+    service_ref,
+    settings_id,
+    settings_ref,
+    system_ref,
+)
 from replica_lab.world.jobs import REMOVED_AFTER, Job
-from replica_lab.world.model import NOT_APPLICABLE, UNSET_TIME, Point, Relationship, Vm
+from replica_lab.world.model import NOT_APPLICABLE, UNSET_TIME, Authorization, Point, Relationship, Vm
 from replica_lab.world.texts import job_text, text
+from replica_lab.world.verbs import server
 
 if t.TYPE_CHECKING:
     from replica_lab.world.host import Host
-
-Properties = dict[str, Value]
-Vms = t.Iterable[Vm]
-
-SYSTEM = "Msvm_ComputerSystem"
-REPLICATION_SERVICE = "Msvm_ReplicationService"
-MANAGEMENT_SERVICE = "Msvm_VirtualSystemManagementService"
-SETTINGS = "Msvm_VirtualSystemSettingData"
 
 UINT64_MAX = (1 << 64) - 1
 DEFAULT_PROVIDER = "22391CDC-272C-4DDF-BA88-9BEFB1A0975C"  # Msvm_ReplicationProvider: the built-in one
@@ -41,59 +50,6 @@ _OPERATIONAL_IN_SERVICE = 11
 _OPERATIONAL_MERGING = 32772
 _HEALTH_OK = 5
 _HEALTH_CRITICAL = 25
-
-
-@dataclass
-class Found:
-    """An instance that exists: cheap to make, its properties wait in ``build``."""
-
-    ref: Ref
-    build: t.Callable[[], Properties]
-    vm: Vm | None = None
-    """The VM it tells about: who may not see that, does not see this. None is the host itself."""
-    job: Job | None = None
-    listed: bool = True
-    """False: not enumerated, but there for who has the reference."""
-    service: bool = False
-
-
-# --- references -------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=8192)
-def system_ref(name: str) -> Ref:
-    return Ref.of(SYSTEM, CreationClassName=SYSTEM, Name=name)
-
-
-def service_ref(host: Host, class_name: str, name: str) -> Ref:
-    return Ref.of(
-        class_name,
-        CreationClassName=class_name,
-        Name=name,
-        SystemCreationClassName=SYSTEM,
-        SystemName=host.host_name,
-    )
-
-
-def settings_id(identifier: str) -> str:
-    """InstanceID of the setting data of a VM, or of one of its points."""
-    return f"Microsoft:{identifier}"
-
-
-def relationship_id(host: Host, vm: Vm, relationship: Relationship) -> str:
-    """InstanceID of a relationship and of its settings; 2012 knows only one and does not number it."""
-    return rf"Microsoft:{vm.id}\HVR" + (rf"\{relationship.index}" if host.version.extended else "")
-
-
-def object_path(host: Host, ref: Ref) -> str:
-    """A reference as WMI writes it, as the key of an association."""
-    keys = ",".join('{}="{}"'.format(name, value.replace("\\", r"\\").replace('"', r"\"")) for name, value in ref.keys)
-    return rf"\\{host.host_name}\root\virtualization\v2:{ref.class_name}.{keys}"
-
-
-def _association(host: Host, class_name: str, vm: Vm | None, **ends: Ref) -> Found:
-    keys = {name: object_path(host, ref) for name, ref in ends.items()}
-    return Found(Ref.of(class_name, **keys), partial(dict, ends), vm)
 
 
 # --- systems and services ---------------------------------------------------------------------------------
@@ -211,19 +167,32 @@ def service_settings(host: Host, vms: Vms) -> t.Iterator[Found]:
 
     def build() -> Properties:
         return {
-            "AllowedAuthenticationType": 1,
             "Caption": text(host.locale, "replication_settings"),
-            "CertificateThumbPrint": "",
             "ElementName": text(host.locale, "replication_settings"),
-            "HttpPort": 80,
-            "HttpsPort": 443,
             "InstanceID": instance_id,
-            "MonitoringInterval": 43200,
-            "MonitoringStartTime": UNSET_TIME,
-            "RecoveryServerEnabled": True,
+            **{name: getattr(host.server, field) for name, field in server.FIELDS.items()},
+            "AllowedAuthenticationType": int(host.server.authentication),
         }
 
-    yield Found(Ref.of("Msvm_ReplicationServiceSettingData", InstanceID=instance_id), build)
+    yield Found(Ref.of(server.SETTINGS, InstanceID=instance_id), build)
+
+
+def authorizations(host: Host, vms: Vms) -> t.Iterator[Found]:
+    """Whom the host takes replication from. The form of InstanceID is assumed: take it as it comes."""
+    for entry in host.authorizations:
+        instance_id = f"Microsoft:{host.host_name}\\ReplicationService\\{entry.primary}"
+        yield Found(Ref.of(server.AUTHORIZATION, InstanceID=instance_id), partial(_authorization, host, entry))
+
+
+def _authorization(host: Host, entry: Authorization) -> Properties:
+    return {
+        "AllowedPrimaryHostSystem": entry.primary,
+        "Caption": text(host.locale, "replication_settings"),
+        "ElementName": entry.primary,
+        "InstanceID": f"Microsoft:{host.host_name}\\ReplicationService\\{entry.primary}",
+        "ReplicaStorageLocation": entry.storage,
+        "TrustGroup": entry.trust_group,
+    }
 
 
 # --- replication ------------------------------------------------------------------------------------------
@@ -282,7 +251,7 @@ def _replication_settings_ref(host: Host, vm: Vm, relationship: Relationship) ->
 
 def _settings_of(host: Host, vm: Vm, relationship: Relationship) -> Properties:
     replicated = vm.mode in (Mode.PRIMARY, Mode.REPLICA, Mode.EXTENDED_REPLICA)
-    sends = vm.mode == Mode.PRIMARY or relationship.index == 1
+    sends = vm.sends(relationship.index)
     partner = vm.partner(relationship.index)
     here, there = host.fqdn, partner[0].host.fqdn if partner else relationship.peer
     primary, recovery = ((here, there) if sends else (there, here)) if replicated else ("", "")
@@ -314,13 +283,14 @@ def _settings_of(host: Host, vm: Vm, relationship: Relationship) -> Properties:
         "RootCertificateThumbPrint": "",
         "VirtualSystemIdentifier": vm.id,
         "VirtualSystemType": "Microsoft:Hyper-V:Replica",
+        **relationship.settings,
     }
 
 
 def relationship_associations(host: Host, vms: Vms) -> t.Iterator[Found]:
     for vm, relationship in _relationships(host, vms):
         dependent = Ref.of("Msvm_ReplicationRelationship", InstanceID=relationship_id(host, vm, relationship))
-        yield _association(
+        yield association(
             host, "Msvm_SystemReplicationRelationship", vm, Antecedent=system_ref(vm.id), Dependent=dependent
         )
 
@@ -328,11 +298,12 @@ def relationship_associations(host: Host, vms: Vms) -> t.Iterator[Found]:
 def element_settings(host: Host, vms: Vms) -> t.Iterator[Found]:
     """VM to its replication settings, the replication service to its own."""
     (service,), (own,) = replication_services(host, vms), service_settings(host, vms)
-    yield _association(host, "Msvm_ElementSettingData", None, ManagedElement=service.ref, SettingData=own.ref)
+    for setting in (own, *authorizations(host, vms)):
+        yield association(host, "Msvm_ElementSettingData", None, ManagedElement=service.ref, SettingData=setting.ref)
     for vm in vms:
         for relationship in vm.relationships:
             settings = _replication_settings_ref(host, vm, relationship)
-            yield _association(
+            yield association(
                 host, "Msvm_ElementSettingData", vm, ManagedElement=system_ref(vm.id), SettingData=settings
             )
 
@@ -340,7 +311,7 @@ def element_settings(host: Host, vms: Vms) -> t.Iterator[Found]:
 def test_copy_associations(host: Host, vms: Vms) -> t.Iterator[Found]:
     for vm in vms:
         if vm.replica is not None and host.vm(vm.replica.id) is vm.replica:
-            yield _association(
+            yield association(
                 host,
                 "Msvm_ReplicaSystemDependency",
                 vm,
@@ -350,10 +321,6 @@ def test_copy_associations(host: Host, vms: Vms) -> t.Iterator[Found]:
 
 
 # --- settings and points ----------------------------------------------------------------------------------
-
-
-def settings_ref(identifier: str) -> Ref:
-    return Ref.of(SETTINGS, InstanceID=settings_id(identifier))
 
 
 def system_settings(host: Host, vms: Vms) -> t.Iterator[Found]:
@@ -410,7 +377,7 @@ def _point(host: Host, vm: Vm, point: Point) -> Properties:
 
 def settings_associations(host: Host, vms: Vms) -> t.Iterator[Found]:
     for vm in vms:
-        yield _association(
+        yield association(
             host,
             "Msvm_SettingsDefineState",
             vm,
@@ -422,7 +389,7 @@ def settings_associations(host: Host, vms: Vms) -> t.Iterator[Found]:
 def point_associations(host: Host, vms: Vms) -> t.Iterator[Found]:
     for vm in vms:
         for point in vm.points:
-            yield _association(
+            yield association(
                 host,
                 "Msvm_SnapshotOfVirtualSystem",
                 vm,
@@ -437,7 +404,7 @@ def applied_points(host: Host, vms: Vms) -> t.Iterator[Found]:
         return
     for vm in vms:
         if vm.failed_over_point and vm.point(vm.failed_over_point):
-            yield _association(
+            yield association(
                 host,
                 "Msvm_LastAppliedSnapshot",
                 vm,
@@ -506,7 +473,7 @@ def affected_elements(host: Host, vms: Vms) -> t.Iterator[Found]:
         if vm is None or host.vm(vm.id) is not vm or not (job.running or kept):
             continue
         ends = {"AffectedElement": system_ref(vm.id), "AffectingElement": job.ref}
-        found = _association(host, "Msvm_AffectedJobElement", vm, **ends)
+        found = association(host, "Msvm_AffectedJobElement", vm, **ends)
         found.build = partial(dict, ends, ElementEffects=[0], OtherElementEffectsDescriptions=[""])
         found.job, found.listed = job, not job.course.hidden
         yield found
@@ -516,7 +483,8 @@ SERVED: dict[str, t.Callable[[Host, Vms], t.Iterator[Found]]] = {
     SYSTEM: computer_systems,
     REPLICATION_SERVICE: replication_services,
     MANAGEMENT_SERVICE: management_services,
-    "Msvm_ReplicationServiceSettingData": service_settings,
+    server.SETTINGS: service_settings,
+    server.AUTHORIZATION: authorizations,
     "Msvm_ReplicationRelationship": relationships,
     "Msvm_ReplicationSettingData": replication_settings,
     "Msvm_SystemReplicationRelationship": relationship_associations,
@@ -528,6 +496,13 @@ SERVED: dict[str, t.Callable[[Host, Vms], t.Iterator[Found]]] = {
     "Msvm_LastAppliedSnapshot": applied_points,
     "Msvm_ConcreteJob": jobs,
     "Msvm_AffectedJobElement": affected_elements,
+    devices.SWITCH: devices.switches,
+    devices.ADAPTER: devices.adapters,
+    devices.CONNECTION: devices.connections,
+    devices.FAILOVER_SETTINGS: devices.failover_settings,
+    "Msvm_EthernetPortFailoverSettingDataComponent": devices.failover_associations,
+    "Msvm_VirtualSystemSettingDataComponent": devices.component_associations,
+    devices.SHUTDOWN: devices.shutdown_components,
 }
 
 

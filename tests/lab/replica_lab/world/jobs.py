@@ -56,6 +56,26 @@ class Plan:
     finish: t.Callable[[], None] = nothing
     out: dict[str, Value] = field(default_factory=dict)
     """Out parameters beside Job, known when the work is done."""
+    undo: t.Callable[[], None] = nothing
+    """Takes back what ``begin`` showed beyond the replication states of the VM itself, e.g. on the other side."""
+    jobless: bool = False
+    """The method has no Job: it returns ``answer`` at once, and the work goes on by itself."""
+    answer: int = Code.COMPLETED
+    at_once: bool = False
+    """Done before the method returns, unless a fate makes a job of it."""
+    out_early: bool = False
+    """The out parameters come with the job, before its work is done."""
+
+
+    def remember(self) -> t.Callable[[], None]:
+        """What takes back whatever ``begin`` is about to show."""
+        restore = self.vm.remember() if self.vm is not None else nothing
+
+        def undo() -> None:
+            restore()
+            self.undo()
+
+        return undo
 
 
 @dataclass(frozen=True)
@@ -142,8 +162,7 @@ class Job:
     def begin(self) -> None:
         """Take up the work, and come back when it is due."""
         if self.course.shows:
-            if self.vm is not None:
-                self.undo = self.vm.remember()
+            self.undo = self.plan.remember()
             self.plan.begin()
         if self.course.hangs_at is None:
             self.host.world.schedule.at(self.started + timedelta(seconds=self.seconds), self.finish)

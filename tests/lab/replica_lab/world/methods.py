@@ -9,26 +9,21 @@ To add a verb: write it in ``verbs``, add a row here.
 
 from __future__ import annotations
 
-import re
 import typing as t
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element, SubElement, tostring
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import ParseError, fromstring
 
 from replica_lab.numbers import Code, JobState
 from replica_lab.provider import Ref, Value
-from replica_lab.world import verbs
-from replica_lab.world.instances import (
-    MANAGEMENT_SERVICE,
-    REPLICATION_SERVICE,
-    SYSTEM,
-    error_text,
-    settings_id,
-)
+from replica_lab.world import embedded
+from replica_lab.world.devices import SHUTDOWN
+from replica_lab.world.found import MANAGEMENT_SERVICE, REPLICATION_SERVICE, SYSTEM, settings_id
+from replica_lab.world.instances import error_text
 from replica_lab.world.jobs import Answered, Job, Plan
 from replica_lab.world.model import Vm
+from replica_lab.world.verbs import failover, network, power, relationship, replication, server, states, statistics
+
+if t.TYPE_CHECKING:
+    from replica_lab.world.host import Host
 
 Arguments = t.Mapping[str, Value]
 
@@ -39,6 +34,13 @@ class OnVm:
 
     parameter: str | None
     verb: t.Callable[[Vm, Arguments], Plan]
+
+
+@dataclass(frozen=True)
+class OnHost:
+    """A method that changes the host, or finds its VM in a text."""
+
+    verb: t.Callable[[Host, Arguments], Plan]
 
 
 @dataclass(frozen=True)
@@ -63,21 +65,22 @@ def _point_id(vm: Vm, argument: Value) -> str | None:
 
 
 def _relationship_index(vm: Vm, argument: Value) -> int:
-    r"""The relationship that an embedded Msvm_ReplicationRelationship means; NULL is the primary one.
-
-    InstanceID is ``Microsoft:<vmid>\HVR\<index>``.
-    """
+    """The relationship that an embedded Msvm_ReplicationRelationship means; NULL is the primary one (documented)."""
     if argument is None:
         return 0
-    try:
-        document = fromstring(t.cast(str, argument))
-    except (ParseError, DefusedXmlException):
-        raise Answered(Code.INVALID_PARAMETER) from None
-    text = document.findtext("./PROPERTY[@NAME='InstanceID']/VALUE") or ""
-    match = re.fullmatch(rf"Microsoft:{vm.id}\\HVR(?:\\([01]))?", text, re.IGNORECASE)
-    if match is None:
+    found = embedded.read(argument, "Msvm_ReplicationRelationship")
+    return relationship.relationship_index(vm, str(found.get("InstanceID") or ""))
+
+
+def _named_relationship(vm: Vm, argument: Value) -> int:
+    """The same for the methods of the service, whose pages do not say what NULL means."""
+    if argument is None and vm.host.world.assumptions.NULL_RELATIONSHIP != "primary":
         raise Answered(Code.INVALID_PARAMETER)
-    return int(match[1] or 0)
+    return _relationship_index(vm, argument)
+
+
+def _text(argument: Value) -> str | None:
+    return t.cast("str | None", argument)
 
 
 def _number(argument: Value) -> int:
@@ -108,16 +111,17 @@ def _errors(job: Job) -> list[str]:
     """GetErrorEx method of Msvm_ConcreteJob: nothing while it runs or when it ended well."""
     if job.running or not job.error_code:
         return []
-    error = Element("INSTANCE", CLASSNAME="Msvm_Error")
-    values = (
-        ("ErrorSource", "string", job.vm.id if job.vm else ""),
-        ("Message", "string", error_text(job.host, job)),
-        ("MessageID", "string", str(job.error_code)),
-        ("ProbableCause", "uint16", "0"),
-    )
-    for name, cim_type, value in values:
-        SubElement(SubElement(error, "PROPERTY", NAME=name, TYPE=cim_type), "VALUE").text = value
-    return [tostring(error, encoding="unicode")]
+    return [
+        embedded.write(
+            "Msvm_Error",
+            {
+                "ErrorSource": job.vm.id if job.vm else "",
+                "Message": error_text(job.host, job),
+                "MessageID": str(job.error_code),
+                "ProbableCause": 0,
+            },
+        )
+    ]
 
 
 def _get_error(job: Job, arguments: Arguments) -> tuple[int, dict[str, Value]]:
@@ -130,28 +134,83 @@ def _get_error_ex(job: Job, arguments: Arguments) -> tuple[int, dict[str, Value]
 
 # --- the table ------------------------------------------------------------------------------------------
 
-METHODS: dict[tuple[str, str], OnVm | OnJob] = {
-    (REPLICATION_SERVICE, "RevertFailover"): OnVm("ComputerSystem", lambda vm, _args: verbs.revert_failover(vm)),
-    (REPLICATION_SERVICE, "InitiateFailover"): OnVm(
-        "ComputerSystem", lambda vm, args: verbs.initiate_failover(vm, _point_id(vm, args["SnapshotSettingData"]))
+_ON_VM_OF_SERVICE: dict[str, t.Callable[[Vm, Arguments], Plan]] = {
+    "ChangeReplicationModeToPrimary": lambda vm, args: relationship.change_to_primary(
+        vm, _named_relationship(vm, args["ReplicationRelationship"])
     ),
-    (REPLICATION_SERVICE, "CommitFailover"): OnVm("ComputerSystem", lambda vm, _args: verbs.commit_failover(vm)),
-    (REPLICATION_SERVICE, "TestReplicaSystem"): OnVm(
-        "ComputerSystem", lambda vm, args: verbs.make_test_copy(vm, _point_id(vm, args["SnapshotSettingData"]))
+    "CommitFailover": lambda vm, _args: failover.commit_failover(vm),
+    "CreateReplicationRelationship": lambda vm, args: relationship.create(vm, args["ReplicationSettingData"]),
+    "GetReplicationStatistics": lambda vm, _args: statistics.get(vm, 0),
+    "GetReplicationStatisticsEx": lambda vm, args: statistics.get(
+        vm, _named_relationship(vm, args["ReplicationRelationship"])
     ),
+    "ImportInitialReplica": lambda vm, args: replication.import_replica(
+        vm, _text(args["InitialReplicationImportLocation"])
+    ),
+    "InitiateFailover": lambda vm, args: failover.initiate_failover(vm, _point_id(vm, args["SnapshotSettingData"])),
+    "ModifyReplicationSettings": lambda vm, args: relationship.modify(vm, args["ReplicationSettingData"]),
+    "RemoveReplicationRelationship": lambda vm, _args: relationship.remove(vm),
+    "RemoveReplicationRelationshipEx": lambda vm, args: relationship.remove(
+        vm, _named_relationship(vm, args["ReplicationRelationship"])
+    ),
+    "ResetReplicationStatistics": lambda vm, _args: statistics.reset(vm, 0),
+    "ResetReplicationStatisticsEx": lambda vm, args: statistics.reset(
+        vm, _named_relationship(vm, args["ReplicationRelationship"])
+    ),
+    "Resynchronize": lambda vm, args: replication.resynchronize(vm, args["StartTime"]),
+    "ReverseReplicationRelationship": lambda vm, args: relationship.reverse(vm, args["ReplicationSettingData"]),
+    "RevertFailover": lambda vm, _args: failover.revert_failover(vm),
+    "SetAuthorizationEntry": lambda vm, args: server.set_authorization(vm, args["AuthorizationEntry"]),
+    "SetFailoverNetworkAdapterSettings": lambda vm, args: network.set_failover_addresses(vm, args["NetworkSettings"]),
+    "StartReplication": lambda vm, args: replication.start_replication(
+        vm,
+        _number(args["InitialReplicationType"]),
+        _text(args["InitialReplicationExportLocation"]),
+        args["StartTime"],
+    ),
+    "TestReplicaSystem": lambda vm, args: failover.make_test_copy(vm, _point_id(vm, args["SnapshotSettingData"])),
+}
+"""Methods of Msvm_ReplicationService with a parameter ComputerSystem."""
+
+_OF_SERVICE: dict[str, t.Callable[[Host, Arguments], Plan]] = {
+    "AddAuthorizationEntry": lambda host, args: server.add_authorization(host, args["AuthorizationEntry"]),
+    "ModifyAuthorizationEntry": lambda host, args: server.modify_authorization(host, args["AuthorizationEntry"]),
+    "ModifyServiceSettings": lambda host, args: server.modify_settings(host, args["SettingData"]),
+    "RemoveAuthorizationEntry": lambda host, args: server.remove_authorization(
+        host, args["AllowedPrimaryHostSystem"]
+    ),
+    "TestReplicationConnection": lambda host, args: server.check_connection(
+        host,
+        args["RecoveryConnectionPoint"],
+        args["RecoveryServerPortNumber"],
+        args["AuthenticationType"],
+        args["CertificateThumbPrint"],
+    ),
+}
+
+METHODS: dict[tuple[str, str], OnVm | OnHost | OnJob] = {
+    **{(REPLICATION_SERVICE, name): OnVm("ComputerSystem", verb) for name, verb in _ON_VM_OF_SERVICE.items()},
+    **{(REPLICATION_SERVICE, name): OnHost(verb) for name, verb in _OF_SERVICE.items()},
     (SYSTEM, "RequestReplicationStateChangeEx"): OnVm(
         None,
-        lambda vm, args: verbs.request_replication_state(
+        lambda vm, args: states.request_replication_state(
             vm, _relationship_index(vm, args["ReplicationRelationship"]), _number(args["RequestedState"])
         ),
     ),
     (SYSTEM, "RequestReplicationStateChange"): OnVm(
-        None, lambda vm, args: verbs.request_replication_state(vm, 0, _number(args["RequestedState"]))
+        None, lambda vm, args: states.request_replication_state(vm, 0, _number(args["RequestedState"]))
     ),
     (SYSTEM, "RequestStateChange"): OnVm(
-        None, lambda vm, args: verbs.request_power(vm, _number(args["RequestedState"]))
+        None, lambda vm, args: power.request_power(vm, _number(args["RequestedState"]))
     ),
-    (MANAGEMENT_SERVICE, "DestroySystem"): OnVm("AffectedSystem", lambda vm, _args: verbs.destroy(vm)),
+    (SHUTDOWN, "InitiateShutdown"): OnVm(None, lambda vm, args: power.shut_down(vm, bool(args["Force"]))),
+    (MANAGEMENT_SERVICE, "DestroySystem"): OnVm("AffectedSystem", lambda vm, _args: power.destroy(vm)),
+    (MANAGEMENT_SERVICE, "ModifyResourceSettings"): OnHost(
+        lambda host, args: network.modify_connections(host, args["ResourceSettings"])
+    ),
+    (MANAGEMENT_SERVICE, "AddResourceSettings"): OnHost(
+        lambda host, args: network.add_connections(host, args["AffectedConfiguration"], args["ResourceSettings"])
+    ),
     ("Msvm_ConcreteJob", "RequestStateChange"): OnJob(_job_state_change),
     ("Msvm_ConcreteJob", "GetError"): OnJob(_get_error),
     ("Msvm_ConcreteJob", "GetErrorEx"): OnJob(_get_error_ex),

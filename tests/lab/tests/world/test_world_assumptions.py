@@ -13,6 +13,7 @@ from replica_lab.assumptions import ASSUMPTIONS, AssumptionError, Assumptions
 from replica_lab.provider import Ref, Unavailable
 from replica_lab.world import World
 from world_kit import JOB, MANAGEMENT, PRIMARY, REPLICA, SERVICE, SYSTEM, Client, world_of
+from world_rows import ROWS
 
 SETTLED = 60
 """Seconds after which every job has ended, and none is forgotten yet."""
@@ -347,6 +348,7 @@ TABLE: dict[str, tuple[dict[str, t.Any], dict[str, t.Any] | None, Experiment, di
         lambda pair: len(pair.replica.all("Msvm_ReplicationRelationship")),
         {"present": 1, "absent": 0},
     ),
+    **ROWS,
 }
 
 

@@ -68,11 +68,16 @@ def test_what_is_enumerated_can_be_fetched_by_its_reference(drill: World, class_
 
 def test_a_superclass_finds_all_its_subclasses(drill: World) -> None:
     client = Client(drill)
-    assert len(client.all("CIM_ComputerSystem")) == len(client.all(SYSTEM))
+    switches = client.all("Msvm_VirtualEthernetSwitch")
+    assert switches and len(client.all("CIM_ComputerSystem")) == len(client.all(SYSTEM)) + len(switches)
     settings = {each.ref.class_name for each in client.all("CIM_SettingData")}
     assert settings == {
+        "Msvm_EthernetPortAllocationSettingData",
+        "Msvm_FailoverNetworkAdapterSettingData",
+        "Msvm_ReplicationAuthorizationSettingData",
         "Msvm_ReplicationSettingData",
         "Msvm_ReplicationServiceSettingData",
+        "Msvm_SyntheticEthernetPortSettingData",
         "Msvm_VirtualSystemSettingData",
     }
     assert client.all("cim_managedelement")  # class names know no case

@@ -219,10 +219,9 @@ def test_a_job_is_cancelled_where_it_can_be(cancellable: bool, answer: int, stat
 
 def test_a_method_that_nobody_wrote_answers_not_supported_and_is_recorded() -> None:
     world, client = failed_over()
-    assert client.service("RemoveReplicationRelationship")[0] == 32770
-    assert [(call["method"], call["return_value"]) for call in world.calls] == [
-        ("RemoveReplicationRelationship", 32770)
-    ]
+    code, _job = client.service("InitiateFailback", ReplicationSettingData=None, RecoveryPointIdentifier=None)
+    assert code == 32770
+    assert [(call["method"], call["return_value"]) for call in world.calls] == [("InitiateFailback", 32770)]
     host = Ref.of("Msvm_ComputerSystem", Name="HV-REPLICA")
     assert client.invoke(host, "RequestStateChange", RequestedState=3)[0] == 32770
 

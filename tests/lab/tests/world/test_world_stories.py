@@ -333,7 +333,7 @@ def test_rights() -> None:
     }
     full = counts["full"]
     assert full[:3] == [2, 1, 1]
-    assert counts == {"full": full, "hidden": [0, 0, 0, 0], "hidden_vms": [1, 1, 0, 4], "read_only": full}
+    assert counts == {"full": full, "hidden": [0, 0, 0, 0], "hidden_vms": [1, 1, 0, 5], "read_only": full}
     for user in ("denied", "nobody"):
         with pytest.raises(AccessDenied):
             Client(world, user=user).all(SYSTEM)

@@ -10,10 +10,10 @@ import typing as t
 
 from replica_lab import scenario
 from replica_lab.clock import Clock
-from replica_lab.provider import CimObject, Ref
-from replica_lab.world import Host, Vm, World
+from replica_lab.provider import CimObject, Ref, Value
+from replica_lab.world import Host, Vm, World, embedded
 
-REPLICA, PRIMARY = "HV-REPLICA", "HV-PRIMARY"
+REPLICA, PRIMARY, THIRD = "HV-REPLICA", "HV-PRIMARY", "HV-THIRD"
 SERVICE = "Msvm_ReplicationService"
 MANAGEMENT = "Msvm_VirtualSystemManagementService"
 SYSTEM = "Msvm_ComputerSystem"
@@ -68,6 +68,37 @@ class Client:
         target = Ref.of(SERVICE, Name="replicasvc")
         return self.invoke(target, method, ComputerSystem=self.ref(name), **arguments)
 
+    def on_service(self, method: str, **arguments: t.Any) -> tuple[int, Ref | None]:
+        """A method of the replication service on its host."""
+        return self.invoke(Ref.of(SERVICE, Name="replicasvc"), method, **arguments)
+
+    def ask(self, ref: Ref, method: str, **arguments: t.Any) -> tuple[int, dict[str, Value]]:
+        """Return value and all out parameters."""
+        return self.host.invoke(ref, method, arguments, self.user)
+
+    def enable(self, to: str, name: str = "vm", **settings: Value) -> tuple[int, Ref | None]:
+        text = settings_text(RecoveryConnectionPoint=to, **settings)
+        return self.service("CreateReplicationRelationship", name, ReplicationSettingData=text)
+
+    def begin(self, kind: int = 1, name: str = "vm", **more: t.Any) -> tuple[int, Ref | None]:
+        """StartReplication."""
+        arguments = {"InitialReplicationExportLocation": None, "StartTime": None, **more}
+        return self.service("StartReplication", name, InitialReplicationType=kind, **arguments)
+
+    def reverse(self, to: str | None = None, name: str = "vm", **settings: Value) -> tuple[int, Ref | None]:
+        """With the text that the vendor's sample sends, or with another recovery server."""
+        own = next(each for each in self.all("Msvm_ReplicationSettingData") if each.properties["ElementName"] == name)
+        target = to or own.properties["PrimaryConnectionPoint"]
+        text = settings_text(RecoveryConnectionPoint=target, **settings)
+        return self.service("ReverseReplicationRelationship", name, ReplicationSettingData=text)
+
+    def remove(self, index: int = 0, name: str = "vm") -> tuple[int, Ref | None]:
+        text = relationship_text(self.truth(name), index)
+        return self.service("RemoveReplicationRelationshipEx", name, ReplicationRelationship=text)
+
+    def resync(self, name: str = "vm", start: t.Any = None) -> tuple[int, Ref | None]:
+        return self.service("Resynchronize", name, StartTime=start)
+
     def revert(self, name: str = "vm") -> tuple[int, Ref | None]:
         return self.service("RevertFailover", name)
 
@@ -96,6 +127,17 @@ class Client:
 def job_id(ref: Ref | None) -> str:
     assert ref is not None
     return dict(ref.keys)["InstanceID"]
+
+
+def settings_text(**settings: Value) -> str:
+    """An embedded Msvm_ReplicationSettingData."""
+    return embedded.write("Msvm_ReplicationSettingData", settings)
+
+
+def modes(*clients: Client, name: str = "vm") -> tuple[tuple[int, int], ...]:
+    """(mode, state) of the same VM as several hosts show it."""
+    shown = [client.vm(name) for client in clients]
+    return tuple((each["ReplicationMode"], each["ReplicationState"]) for each in shown)
 
 
 def relationship_text(vm: Vm, index: int) -> str:
