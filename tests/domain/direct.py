@@ -125,9 +125,8 @@ class DirectSession(WsManSession):
         about = next((value for _name, value in call.arguments if isinstance(value, Reference)), target)
         self.sends.calls.append((call.method, about.key("Name") or ""))
         arguments = {
-            name: _ref(value) if isinstance(value, Reference) else value
+            name: _ref(value) if isinstance(value, Reference) else list(value) if isinstance(value, tuple) else value
             for name, value in call.arguments
-            if value is not None
         }
         loss = next((loss for loss in self.losses if loss.method == call.method), None)
         if loss is not None:

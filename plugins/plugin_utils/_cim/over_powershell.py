@@ -214,7 +214,7 @@ def _step(step: Step) -> dict[str, t.Any]:
             "chain": step.chain,
             "target": _input(step.call.target),
             "method": step.call.method,
-            # NULL is left out, as on the other transport.
+            # NULL is left out: the CIM cmdlets give every parameter that nobody names the value NULL.
             "arguments": {name: _input(value) for name, value in step.call.arguments if value is not None},
         }
     return {

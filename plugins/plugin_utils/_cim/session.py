@@ -92,7 +92,7 @@ class MethodCall:
     """One call of a method on one object. Arguments in the order of the MOF.
 
     A Reference travels as a reference, str/int/bool as such, an embedded instance as its CIM-XML text,
-    None as NULL, datetime/timedelta as a CIM datetime.
+    None as NULL, datetime/timedelta as a CIM datetime. What the MOF marks as optional may be left out altogether.
     """
 
     target: Reference

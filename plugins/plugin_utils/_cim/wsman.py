@@ -144,7 +144,8 @@ def invoke(call: MethodCall) -> Request:
     if unknown:
         raise _refused(f"{class_name}.{method} has no parameter {', '.join(unknown)}")
     uri = f"{RESOURCE}/{class_name}"
-    body = "".join(_argument(name, arguments.get(name), declared) for name, declared in inputs.items())
+    given = ((name, declared) for name, declared in inputs.items() if name in arguments)
+    body = "".join(_argument(name, arguments[name], declared) for name, declared in given)
     return Request(
         f"{uri}/{method}",
         uri,
@@ -158,7 +159,7 @@ def invoke(call: MethodCall) -> Request:
 
 def _argument(name: str, value: Value, declared: schema.CimType) -> str:
     if value is None:
-        return ""
+        return f'<p:{name} xmlns:xsi="{XSI}" xsi:nil="true"/>'
     if isinstance(value, tuple) is not declared.array:
         raise _refused(f"the argument {name} must {'' if declared.array else 'not '}be an array")
     items = value if isinstance(value, tuple) else (value,)

@@ -200,10 +200,10 @@ def request_replication_state(
     vm: VirtualMachine, state: ReplicationState, relationship: str | None = None
 ) -> MethodCall:
     """RequestReplicationStateChangeEx. ``relationship``: the text of relationship 1; NULL is the primary one."""
-    end = (("RequestedState", int(state)), ("TimeoutPeriod", None))
+    requested = ("RequestedState", int(state))
     if not vm.relationships_known:  # Windows Server 2012 has only this
-        return MethodCall(vm.reference, "RequestReplicationStateChange", end)
-    arguments = (("ReplicationRelationship", relationship), *end)
+        return MethodCall(vm.reference, "RequestReplicationStateChange", (requested,))
+    arguments = (("ReplicationRelationship", relationship), requested)
     return MethodCall(vm.reference, "RequestReplicationStateChangeEx", arguments)
 
 
@@ -218,7 +218,7 @@ def power_reading(wanted: PowerState) -> Callable[[VirtualMachine, VirtualMachin
 
 def request_state(vm: Reference, state: RequestedState) -> MethodCall:
     """RequestStateChange of a VM: 2 starts it, 3 is a power cut."""
-    return MethodCall(vm, "RequestStateChange", (("RequestedState", int(state)), ("TimeoutPeriod", None)))
+    return MethodCall(vm, "RequestStateChange", (("RequestedState", int(state)),))
 
 
 def _off(vm: VirtualMachine, how: RunningVm) -> Act:

@@ -223,7 +223,8 @@ def _call(request: Json) -> _Call:
     if name is None:
         raise CimError(Kind.NO_METHOD)
     inputs = shape.methods[name].inputs
-    arguments: dict[str, Value] = {}
+    # MI gives a parameter that nobody names the value NULL before the provider sees it.
+    arguments: dict[str, Value] = dict.fromkeys(inputs)
     for said, value in given.items():
         parameter = _spelling(said, inputs)
         if parameter is None:

@@ -360,9 +360,11 @@ class Host:
     def _vm_named_in(self, ref: Ref, arguments: t.Mapping[str, Value]) -> Vm | None:
         """The VM that a call is about, as far as its references tell: for the record and for fates."""
         for candidate in (ref, *arguments.values()):
-            if isinstance(candidate, Ref) and candidate.class_name.casefold() == SYSTEM.casefold():
-                name = {key.casefold(): value for key, value in candidate.keys}.get("name", "")
-                vm = self.vm(name)
+            if isinstance(candidate, Ref):
+                keys = {key.casefold(): value for key, value in candidate.keys}
+                # A device of a VM names it as its system.
+                of_system = candidate.class_name.casefold() == SYSTEM.casefold()
+                vm = self.vm(keys.get("name" if of_system else "systemname", ""))
                 if vm is not None:
                     return vm
         return None

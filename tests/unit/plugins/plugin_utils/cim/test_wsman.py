@@ -208,8 +208,13 @@ def test_arguments_travel_in_the_order_of_the_mof_each_in_its_spelling() -> None
     ]
 
 
-def test_null_is_left_out() -> None:
-    assert list(arguments("InitiateFailover", ComputerSystem=VM, SnapshotSettingData=None)) == ["ComputerSystem"]
+def test_null_is_said_and_what_nobody_gave_is_left_out() -> None:
+    found = arguments("InitiateFailover", ComputerSystem=VM, SnapshotSettingData=None)
+    assert found["SnapshotSettingData"] == [""]
+    call = MethodCall(SERVICE, "InitiateFailover", (("ComputerSystem", VM), ("SnapshotSettingData", None)))
+    assert 'SnapshotSettingData xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:nil="true"' in (
+        wsman.invoke(call).body
+    )
     assert list(arguments("InitiateFailover", ComputerSystem=VM)) == ["ComputerSystem"]
 
 
