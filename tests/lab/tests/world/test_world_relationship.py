@@ -20,7 +20,8 @@ from world_kit import PRIMARY, REPLICA, SYSTEM, THIRD, Client, modes, one, relat
 def pair(
     replica: dict[str, t.Any] | None = None, primary: dict[str, t.Any] | None = None, **top: t.Any
 ) -> tuple[World, Client, Client]:
-    here, there = {"name": "vm", "mode": "replica", **(replica or {})}, {"name": "vm", "mode": "primary", **(primary or {})}
+    here = {"name": "vm", "mode": "replica", **(replica or {})}
+    there = {"name": "vm", "mode": "primary", **(primary or {})}
     world = world_of([here], [there], **top)
     return world, Client(world), Client(world, PRIMARY)
 
