@@ -260,6 +260,29 @@ def test_a_read_is_repeated_once_over_a_new_connection(lab: Lab, way: str, times
             session.run([ALL_VMS])
 
 
+@pytest.mark.parametrize("way", sorted(ENCRYPTED))
+def test_a_session_that_the_host_has_forgotten_is_made_anew(lab: Lab, way: str) -> None:
+    with opened(to_host(lab, way)) as session:
+        vm = failed_over(session)
+        lab.fault(do="status", status=401, operation="Get", times=1)
+        assert isinstance(session.run([Get(vm)])[0], Instance)
+        lab.fault(do="status", status=401, operation="Invoke", times=1)
+        (called,) = session.run([revert(vm)])
+        assert isinstance(called, MethodResult)
+        assert len(lab.calls) == 1
+
+
+@every_way
+def test_a_host_that_lets_nobody_in_any_more(lab: Lab, way: str) -> None:
+    with opened(to_host(lab, way)) as session:
+        vm = failed_over(session)
+        lab.fault(do="status", status=401, operation="Invoke")
+        (called,) = session.run([revert(vm)])
+        assert (error_of(called).kind, error_of(called).sent) == (Kind.AUTHENTICATION, Sent.NO)
+        assert "did not accept the credentials" in error_of(called).message
+        assert lab.calls == []
+
+
 # --- hosts that are none ---------------------------------------------------------------------------
 
 

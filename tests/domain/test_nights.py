@@ -15,10 +15,9 @@ FAILED_OVER = {"mode": "replica", "state": "failed_over", "points": [{"age": 300
 YES = {"discard_guest_writes": True}
 
 
-def world_of(**vms):
-    return scenario.load(
-        {"clock": {"rate": 0}, "hosts": {"HV": {"vms": [{"name": name, **spec} for name, spec in vms.items()]}}}
-    )
+def world_of(*jobs, **vms):
+    host = {"vms": [{"name": name, **spec} for name, spec in vms.items()], "jobs": list(jobs)}
+    return scenario.load({"clock": {"rate": 0}, "hosts": {"HV": host}})
 
 
 def state_of(world, name):
@@ -158,6 +157,19 @@ def test_a_power_off_that_does_not_end_is_not_called_a_revert():
     assert (vm["outcome"], vm["error_class"], vm["certainty"]) == ("in_progress", "job_timeout", "between_states")
     assert "turns the VM off" in vm["msg"]
     assert "revert has not failed" not in vm["hint"]
+
+
+def test_a_vm_that_does_not_come_to_rest_is_given_up_after_a_minute():
+    """Somebody starts it, and the host does not get done: no call, and nothing changed by us."""
+    world = world_of({"do": "start", "vm": "vm", "seconds": 300}, vm=FAILED_OVER, other=FAILED_OVER)
+    began = world.clock.now()
+    result, sends = revert(world, "HV", running_vm=RunningVm.TURN_OFF, wait_timeout=600, **YES)
+    vm, other = sorted(result["vms"], key=lambda one: one["name"], reverse=True)
+    assert sends.calls == [("RevertFailover", other["id"])]
+    assert (vm["outcome"], vm["error_class"], vm["certainty"]) == ("failed", "vm_busy", "nothing_changed")
+    assert "After 60 s" in vm["msg"]
+    assert other["outcome"] == "changed"
+    assert 60 <= (world.clock.now() - began).total_seconds() < 120
 
 
 def test_a_host_without_the_replication_service_is_not_a_vm_that_is_missing(monkeypatch):

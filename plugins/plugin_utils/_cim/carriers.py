@@ -18,10 +18,11 @@ where one of them is gone the connection is ``unsupported``, never half used.
 Nothing is sent twice from here. pywinrm's session has no retries. pypsrp would repeat a request after a TLS error
 in its middle if ``reconnection_retries`` is set, so it gets 0, and only a connection that could not be made is
 tried again here: then nothing has left yet. A 401 in a handshake makes both send the body again; the host has
-not read the first one.
+not read the first one. Where messages are encrypted they do so in the middle of a session as well, with a body for
+the session that has just ended, which no host can read; what it answers to that is of no interest. The message is
+encrypted anew for a new session, once, and a 401 there means that the credentials are refused.
 
-How large an answer may be is checked while it arrives. pypsrp makes its HTTP session with the first message, so
-the first answer over ``psrp`` is read as a whole before it is refused.
+How large an answer may be is checked while it arrives.
 """
 
 from __future__ import annotations
@@ -115,6 +116,10 @@ _CAUSES: tuple[tuple[tuple[str, ...], _Cause], ...] = (
         ("winrm.exceptions.AuthenticationError", "pypsrp.exceptions.AuthenticationError"),
         _Cause(Kind.AUTHENTICATION, "the host did not accept the credentials", unsent=True),
     ),
+    (
+        (f"{__name__}._SessionEnded",),
+        _Cause(Kind.AUTHENTICATION, "the host did not accept the credentials", unsent=True),
+    ),
     # requests_ntlm's word for a host that does not speak NTLM.
     (("builtins.PermissionError",), _Cause(Kind.AUTHENTICATION, "the host did not accept the credentials")),
     (("builtins.OSError",), _Cause(Kind.CONNECTION, "the connection broke", dropped=True)),
@@ -124,6 +129,11 @@ _CAUSES: tuple[tuple[tuple[str, ...], _Cause], ...] = (
     ),
     (("builtins.UnicodeError", "builtins.LookupError"), _Cause(Kind.PROTOCOL, "the answer cannot be decoded")),
 )
+
+
+class _SessionEnded(Exception):
+    """A 401 to a message that was encrypted for a session: the host knows it no longer and has read nothing."""
+
 
 # Packages whose exceptions all are about the credentials.
 _CREDENTIALS = ("spnego", "gssapi", "krb5", "kerberos", "requests_credssp", "winrm.vendor")
@@ -211,7 +221,10 @@ class _LibraryCarrier:
                 return answer
             except CimError as error:
                 # The encryption of a connection that failed is unusable, and pywinrm would then send in the clear.
+                answered = self._answered
                 self.reset()
+                if answered and isinstance(error.__cause__, _SessionEnded):
+                    continue  # over a new session; nothing was answered there yet, so this happens once
                 if error.kind is Kind.CONNECTION and error.sent is Sent.NO and attempt < self._connect_retries:
                     time.sleep(self._backoff * 2**attempt)
                     attempt += 1
@@ -225,6 +238,9 @@ class _LibraryCarrier:
             return self._send(message)
         except CimError:
             raise
+        except UnicodeDecodeError as error:
+            # The library wanted to show the answer as text. Its bytes are judged like those of any other answer.
+            return error.object
         except Exception as error:
             # Whatever a library raises has one meaning here: this message has no answer. _cause tells them apart.
             body, status = getattr(error, "response_text", None), getattr(error, "code", None)
@@ -292,8 +308,11 @@ class _PsrpCarrier(_LibraryCarrier):
         self.address = _without_credentials(self._wsman.transport.endpoint)
 
     def _send(self, message: bytes) -> bytes:
-        if self._wsman.transport.session is not None:
-            _guard(self._wsman.transport.session)
+        transport = self._wsman.transport
+        if transport.session is None:
+            # What its send() does first; here, so that the first answer meets the checks of all the others.
+            transport.session = transport._build_session()
+        _guard(transport.session)
         answer: bytes = self._wsman.transport.send(message)
         if len(answer) > hardened_xml.MAX_BYTES:
             raise _too_large()
@@ -314,23 +333,23 @@ def _without_credentials(url: str) -> str:
 # --- bounds on what arrives ------------------------------------------------------------------------
 
 
-class _Bounded:
-    """A response body that ends in an error where it grows beyond the bound; otherwise what it wraps."""
+def _bound(raw: t.Any) -> None:
+    """Let a response body end in an error where it grows beyond the bound.
 
-    def __init__(self, raw: t.Any) -> None:
-        self._raw = raw
+    The object stays the one that it is: for channel binding both libraries look into urllib3's own response.
+    """
+    unbounded = raw.stream
 
-    def __getattr__(self, name: str) -> t.Any:
-        return getattr(self._raw, name)
-
-    def stream(self, *args: t.Any, **kwargs: t.Any) -> Iterator[bytes]:
+    def stream(*args: t.Any, **kwargs: t.Any) -> Iterator[bytes]:
         size = 0
-        for chunk in self._raw.stream(*args, **kwargs):
+        for chunk in unbounded(*args, **kwargs):
             size += len(chunk)
             if size > hardened_xml.MAX_BYTES:
-                self._raw.close()
+                raw.close()
                 raise _too_large()
             yield chunk
+
+    raw.stream = stream
 
 
 def _check(response: t.Any, *_args: t.Any, **_kwargs: t.Any) -> None:
@@ -339,7 +358,12 @@ def _check(response: t.Any, *_args: t.Any, **_kwargs: t.Any) -> None:
         # Followed, a 307 would send the message a second time, to somebody else.
         says = f"HTTP status {response.status_code}, a redirection, instead of a WinRM answer"
         raise CimError(Kind.PROTOCOL, says, sent=Sent.MAYBE)
-    response.raw = _Bounded(response.raw)
+    headers = response.request.headers
+    encrypted = headers.get("Content-Type", "").startswith("multipart/")
+    # In a session nothing is authorized singly: where there is an Authorization, the library has met a 401.
+    if encrypted and (response.status_code == 401 or "Authorization" in headers):
+        raise _SessionEnded("HTTP status 401 in the middle of an encrypted session")
+    _bound(response.raw)
 
 
 def _too_large() -> CimError:
@@ -429,8 +453,9 @@ def open_psrp(connection: t.Any, read_timeout: int) -> Carrier:
     ``read_timeout`` as in :func:`open_winrm`. Raises CimError.
 
     Undocumented names used: ``_build_kwargs`` and ``_psrp_conn_kwargs`` (where they are missing, the options are
-    mapped here), and ``WSMan.transport.send``, which ``WSMan.invoke`` uses itself: it returns the bytes as they
-    came, so that they are read with the same care as those of the other library.
+    mapped here), ``WSMan.transport._build_session``, which its ``send`` calls first, and ``WSMan.transport.send``,
+    which ``WSMan.invoke`` uses itself: it returns the bytes as they came, so that they are read with the same care
+    as those of the other library.
     """
     configuration = connection.get_option("configuration_name")
     if str(configuration).lower() != "microsoft.powershell":

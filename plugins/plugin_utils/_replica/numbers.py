@@ -77,7 +77,10 @@ class FailoverType(enum.IntEnum):
 
 
 class Power(enum.IntEnum):
-    """EnabledState. Page: Msvm_ComputerSystem for 0 to 10; the rest as microsoft/wmi names them."""
+    """EnabledState. Page: Msvm_ComputerSystem for 0 to 10; the rest as microsoft/wmi names them.
+
+    So the meaning of the rest is an assumption. Were 32786 not an off VM, the host would refuse the call (32775).
+    """
 
     UNKNOWN = 0
     OTHER = 1

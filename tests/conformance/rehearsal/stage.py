@@ -25,6 +25,8 @@ from rehearsal.stories import FAILOVER, Story
 ROOT = Path(__file__).parents[3]
 FORKS = 8
 POLL_INTERVAL = 0.1
+WAIT_TIMEOUT = 60
+"""Seconds: more than any story takes that goes as it is told, and the end of one that does not."""
 BEHIND = ".behind"
 """Added to a story's inventory host: the simulated host to which a task is delegated."""
 
@@ -103,7 +105,7 @@ _PLAY = {
     "hosts": "stage",
     "gather_facts": False,
     "strategy": "ansible.builtin.free",
-    "module_defaults": {FAILOVER: {"poll_interval": POLL_INTERVAL}},
+    "module_defaults": {FAILOVER: {"poll_interval": POLL_INTERVAL, "wait_timeout": WAIT_TIMEOUT}},
     "tasks": [{"name": "Tell it", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}],
 }
 

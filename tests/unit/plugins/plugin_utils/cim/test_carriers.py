@@ -116,7 +116,7 @@ MEANINGS: dict[str, tuple[Exception, Kind, Sent]] = {
     "status 503": (TransportError(503, "busy"), Kind.PROTOCOL, Sent.MAYBE),
     "a web page": (TransportError(404, b"<html>no</html>"), Kind.PROTOCOL, Sent.MAYBE),
     "the proxy's credentials": (TransportError(407, ""), Kind.AUTHENTICATION, Sent.NO),
-    "not UTF-8": (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), Kind.PROTOCOL, Sent.MAYBE),
+    "no such encoding": (LookupError("unknown encoding: klingon"), Kind.PROTOCOL, Sent.MAYBE),
     "no Content-Type": (KeyError("Content-Type"), Kind.PROTOCOL, Sent.MAYBE),
     "a setting that is not possible": (WinRMError("encryption is not supported"), Kind.UNSUPPORTED, Sent.MAYBE),
     "a library that is not there": (ImportError("requests-credssp"), Kind.UNSUPPORTED, Sent.MAYBE),
@@ -218,9 +218,11 @@ class PsrpTransport:
         self.session: Session | None = None
         self.owner = owner
 
+    def _build_session(self) -> Session:
+        return Session()
+
     def send(self, message: bytes) -> bytes:
         self.owner.hooks.append(len(self.session.hooks["response"]) if self.session else -1)
-        self.session = self.session or Session()
         result = WSMan.results.pop(0)
         if isinstance(result, BaseException):
             raise result
@@ -322,6 +324,35 @@ def test_what_was_encrypted_for_a_connection_that_is_gone_is_dropped_too() -> No
         assert (found.kind, found.sent) == (Kind.PROTOCOL, Sent.MAYBE)
 
 
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_session_that_ended_is_followed_by_a_new_one(changes: bool) -> None:
+    ended = carriers._SessionEnded()
+    for carrier in (winrm(ANSWER, ended, ANSWER)[0], psrp(ANSWER, ended, ANSWER)):
+        carrier.exchange(b"<message/>", changes=False)
+        assert carrier.exchange(b"<message/>", changes=changes) == ANSWER
+
+
+def test_a_session_that_ends_before_its_first_answer_is_refused() -> None:
+    ended = carriers._SessionEnded()
+    for carrier in (winrm(ended)[0], psrp(ended)):
+        refused(carrier)
+    for carrier in (winrm(ANSWER, ended, ended)[0], psrp(ANSWER, ended, ended)):
+        carrier.exchange(b"<message/>", changes=False)
+        refused(carrier)
+
+
+def refused(carrier: Carrier) -> None:
+    found = failure(carrier)
+    assert (found.kind, found.sent) == (Kind.AUTHENTICATION, Sent.NO)
+    assert found.message == f"{carrier.address}: the host did not accept the credentials"
+
+
+def test_bytes_that_a_library_could_not_show_as_text_are_an_answer() -> None:
+    error = UnicodeDecodeError("utf-8", b"\xff<", 0, 1, "invalid start byte")
+    for carrier in (winrm(error)[0], psrp(error)):
+        assert carrier.exchange(b"<message/>", changes=True) == b"\xff<"
+
+
 def test_a_connection_that_worked_is_not_misconfigured() -> None:
     for name in ("a setting that is not possible", "a library that is not there"):
         carrier = winrm(ANSWER, MEANINGS[name][0])[0]
@@ -416,10 +447,22 @@ class Raw:
 
 
 class Response:
-    def __init__(self, pieces: int = 1, is_redirect: bool = False) -> None:
+    def __init__(
+        self,
+        pieces: int = 1,
+        is_redirect: bool = False,
+        status: int = 200,
+        content: str = "",
+        authorization: str = "",
+    ) -> None:
         self.raw: t.Any = Raw(pieces)
         self.is_redirect = is_redirect
-        self.status_code = 307 if is_redirect else 200
+        self.status_code = 307 if is_redirect else status
+        self.request = types.SimpleNamespace(headers={})
+        if content:
+            self.request.headers["Content-Type"] = content
+        if authorization:
+            self.request.headers["Authorization"] = authorization
 
 
 def test_a_body_is_cut_off_while_it_arrives() -> None:
@@ -445,6 +488,31 @@ def test_a_redirection_is_not_followed() -> None:
     assert "HTTP status 307, a redirection" in caught.value.message
 
 
+@pytest.mark.parametrize("content", ["multipart/encrypted", 'multipart/x-multi-encrypted;protocol="x"'])
+@pytest.mark.parametrize(("status", "authorization"), [(401, ""), (401, "NTLM x"), (200, "NTLM x"), (500, "NTLM x")])
+def test_what_was_encrypted_for_a_session_that_ended_has_no_answer(
+    status: int, authorization: str, content: str
+) -> None:
+    with pytest.raises(carriers._SessionEnded):
+        carriers._check(Response(status=status, content=content, authorization=authorization))
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "authorization"),
+    [
+        (401, "", "NTLM x"),
+        (401, "application/soap+xml", "Basic x"),
+        (200, "application/soap+xml", "NTLM x"),
+        (500, "multipart/encrypted", ""),
+    ],
+)
+def test_every_other_answer_is_the_librarys_own(status: int, content: str, authorization: str) -> None:
+    response = Response(status=status, content=content, authorization=authorization)
+    raw = response.raw
+    carriers._check(response)
+    assert response.raw is raw  # channel binding looks for the certificate in urllib3's own object
+
+
 def test_every_session_has_the_hook_once_and_is_given_back_without() -> None:
     carrier, transport = winrm(ANSWER, ANSWER, CLOSED, ANSWER)
     for _message in range(2):
@@ -460,8 +528,7 @@ def test_every_session_has_the_hook_once_and_is_given_back_without() -> None:
     other = psrp(ANSWER, ANSWER, ANSWER)
     for _message in range(3):
         other.exchange(b"<message/>", changes=False)
-    # There is no session yet when the first message goes out.
-    assert WSMan.made[0].hooks == [-1, 1, 1]
+    assert WSMan.made[0].hooks == [1, 1, 1]
 
 
 # --- the connection plugins ------------------------------------------------------------------------
