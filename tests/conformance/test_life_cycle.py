@@ -186,7 +186,7 @@ def scenario(life: Life) -> dict[str, t.Any]:
 def play(life: Life) -> dict[str, t.Any]:
     """Every step three times, the witness after it, and what they said in a file for each host."""
     tasks: list[dict[str, t.Any]] = []
-    for number, step in enumerate(life.steps):
+    for step in life.steps:
         for phase in PHASES:
             tasks.append(
                 {
