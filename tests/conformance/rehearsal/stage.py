@@ -20,7 +20,7 @@ import yaml
 from replica_lab.lab import Lab
 
 from rehearsal.combinations import Combination
-from rehearsal.stories import FAILOVER, Story
+from rehearsal.stories import FAILOVER, REPLICATION, Story
 
 ROOT = Path(__file__).parents[3]
 FORKS = 8
@@ -105,7 +105,9 @@ _PLAY = {
     "hosts": "stage",
     "gather_facts": False,
     "strategy": "ansible.builtin.free",
-    "module_defaults": {FAILOVER: {"poll_interval": POLL_INTERVAL, "wait_timeout": WAIT_TIMEOUT}},
+    "module_defaults": {
+        module: {"poll_interval": POLL_INTERVAL, "wait_timeout": WAIT_TIMEOUT} for module in (FAILOVER, REPLICATION)
+    },
     "tasks": [{"name": "Tell it", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}],
 }
 
