@@ -159,9 +159,10 @@ class Talk:
     def progress(self, progress: Progress) -> None:
         if self.quiet:
             return
-        for name, phase, percent in progress.running:
-            share = "" if percent is None else f" {percent} %"
-            display.vv(f"{name}: {phase}{share}", host=self.host)
+        if display.verbosity >= 2:
+            # Not through display.vv, which writes to stdout.
+            for name, phase, percent in progress.running:
+                self.say(f"{name}: {phase}" + ("" if percent is None else f" {percent} %"))
         now = time.monotonic()
         if now < self._next or not progress.running:
             return
