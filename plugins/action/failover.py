@@ -19,6 +19,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read impor
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import OnError, Order
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
+    **_action.HOST_SPEC,
     "state": {"type": "str", "required": True, "choices": list(TARGETS)},
     "name": {"type": "list", "elements": "str"},
     "all": {"type": "bool", "default": False},

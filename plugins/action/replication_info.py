@@ -17,6 +17,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import read_host
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
+    **_action.HOST_SPEC,
     "name": {"type": "list", "elements": "str"},
     "missing": {"type": "str", "choices": ["fail", "ignore"], "default": "fail"},
     "gather": {"type": "list", "elements": "str", "choices": ["recovery_points"], "default": []},

@@ -21,11 +21,27 @@ options:
       - fail
       - ignore
     default: fail
+  transport:
+    description:
+      - What carries the requests to the host. RV(transport) says which one did.
+      - With V(powershell), a module of this collection runs in PowerShell on the host, over any connection on which
+        Ansible runs PowerShell modules.
+      - With V(wsman), WS-Management messages go to the host over a C(winrm) or C(psrp) connection, and no PowerShell is
+        started. Method calls over it were tried against simulated hosts only, so it has to be asked for.
+      - V(auto) is PowerShell. If that cannot be run, the task ends, and nothing is tried over WS-Management.
+      - The default is the variable C(hyperv_replica_transport), which may be a template. With C(delegate_to) it is
+        that of the host that the task is delegated to. Where it is not set, the default is V(auto).
+    type: str
+    choices:
+      - auto
+      - powershell
+      - wsman
 requirements:
   - On the controller, C(pywinrm) for the connection P(ansible.builtin.winrm#connection), or C(pypsrp) for the
-    connection P(ansible.builtin.psrp#connection).
-  - On the host, Windows Server 2012 or newer with the Hyper-V role, and a WinRM listener. No PowerShell is started,
-    no file is copied, and no Python is needed there.
+    connection P(ansible.builtin.psrp#connection). P(ansible.builtin.ssh#connection) needs nothing more.
+  - On the host, Windows Server 2012 or newer with the Hyper-V role, and a WinRM listener or an SSH server. No Python is
+    needed there.
+  - For PowerShell, Windows PowerShell 5.1 or PowerShell 7 on the host, in a session with full language.
 attributes:
   action:
     support: full
@@ -39,16 +55,19 @@ attributes:
     details:
       - The task is refused. A host works by itself once it was asked to, so nothing is left for the background.
   become:
-    support: none
+    support: partial
     details:
-      - The task is refused. WS-Management acts as the user of the connection, and as nobody else.
+      - Over PowerShell only. With O(transport=wsman) the task is refused, because WS-Management acts as the user of the
+        connection, and as nobody else.
   bypass_host_loop:
     support: none
   connection:
     support: partial
     details:
-      - The connections P(ansible.builtin.winrm#connection) and P(ansible.builtin.psrp#connection), the latter with
-        the default session configuration. Any other is refused.
+      - Over PowerShell, every connection on which Ansible runs PowerShell modules. A restricted session configuration
+        (JEA) runs none, and is refused.
+      - With O(transport=wsman), P(ansible.builtin.winrm#connection) and P(ansible.builtin.psrp#connection), the latter
+        with the default session configuration. Any other is refused.
   delegation:
     support: full
   platform:

@@ -20,8 +20,9 @@ from datetime import datetime, timezone
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_wsman import open_session
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_powershell import MODULE
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import CimError, CimSession
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.transport import VARIABLE, Transport, open_session
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass, ReplicaError
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Progress, Run
@@ -30,6 +31,12 @@ display = Display()
 
 PROGRESS_EVERY = 10.0
 """Seconds between two progress lines of one host, and before the first."""
+
+
+HOST_SPEC: t.Final[dict[str, t.Any]] = {
+    "transport": {"type": "str", "choices": [transport.value for transport in Transport]},
+}
+"""What every module takes that talks to a host; documented in doc_fragments/host.py."""
 
 
 class SystemClock:
@@ -64,12 +71,14 @@ class ReplicaAction(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        host = str((task_vars or {}).get("inventory_hostname", ""))
+        variables = task_vars or {}
+        host = str(variables.get("inventory_hostname", ""))
         talk = Talk(host, quiet=bool(self._task.no_log))
         session: CimSession | None = None
         try:
             arguments = self._arguments()
-            session = open_session(self._connection, become=_becomes(self))
+            transport = self._transport(arguments["transport"], variables)
+            session = open_session(transport, self._connection, self._bridge(variables), become=_becomes(self))
             result["transport"] = session.transport
             result.update(self.act(session, arguments, talk))
         except CimError as error:
@@ -99,6 +108,43 @@ class ReplicaAction(ActionBase):
             raise ReplicaError(ErrorClass.INVALID_ARGUMENT, text) from error
         self.check(arguments, self._task.args)
         return t.cast("dict[str, t.Any]", arguments)
+
+    def _transport(self, option: str | None, task_vars: dict[str, t.Any]) -> Transport:
+        """What the task says, else the variable of the host that is acted on. Raises ReplicaError."""
+        if option is not None:
+            return Transport(option)
+        delegate = self._task.delegate_to
+        variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
+        written = variables.get(VARIABLE)
+        if written is None:
+            return Transport.AUTO
+        try:
+            found = self._templar.copy_with_new_env(available_variables=variables).template(written)
+        except AnsibleError as error:
+            raise ReplicaError(
+                ErrorClass.INVALID_ARGUMENT, f"The variable {VARIABLE} cannot be templated: {error}"
+            ) from error
+        if found in (None, ""):  # an empty text field of a survey
+            return Transport.AUTO
+        known = [transport.value for transport in Transport]
+        if found not in known:
+            raise ReplicaError(
+                ErrorClass.INVALID_ARGUMENT,
+                f"The variable {VARIABLE} is {found!r}; it must be one of: {', '.join(known)}.",
+                hint=f"Correct the variable {VARIABLE} of {delegate or 'this host'}, or leave it out.",
+            )
+        return Transport(found)
+
+    def _bridge(self, task_vars: dict[str, t.Any]) -> t.Callable[[dict[str, t.Any]], t.Mapping[str, t.Any]]:
+        """How the session runs the module that carries its requests. Its result is the session's alone."""
+
+        def execute(arguments: dict[str, t.Any]) -> t.Mapping[str, t.Any]:
+            result: dict[str, t.Any] = self._execute_module(
+                module_name=MODULE, module_args=arguments, task_vars=task_vars
+            )
+            return result
+
+        return execute
 
 
 class Talk:

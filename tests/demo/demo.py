@@ -60,6 +60,7 @@ class Demo:
         self._stack = contextlib.ExitStack()
         self._children: list[subprocess.Popen[str]] = []
         self.control = ""
+        self.powershell = ""
         self.directory = Path()
 
     def __enter__(self) -> Demo:
@@ -106,6 +107,8 @@ class Demo:
         for line in t.cast("t.IO[str]", lab.stdout):
             if line.startswith("control: "):
                 self.control = line.split()[1]
+            if line.startswith("powershell: "):
+                self.powershell = line.partition(" ")[2].strip()
             if line.startswith("replica-lab is ready"):
                 return
         raise NotAsItShouldBe(f"the lab did not start (exit status {lab.wait()})")
@@ -194,6 +197,10 @@ def run(demo: Demo) -> None:
 
     step(1, "Half way through a drill: the VMs of a replica host and of its primary")
     demo.show()
+    if demo.powershell.startswith("none"):
+        print(f"PowerShell: {demo.powershell}. So the requests travel as WS-Management messages.")
+    else:
+        print(f"The requests travel through PowerShell, as on any Windows host. Here it is {demo.powershell}.")
     print("The play is asked for seven of them, one by its GUID, because two are called Shop:\n")
     print("".join(f"    {line}\n" for line in yaml.safe_dump(REQUEST, allow_unicode=True).splitlines()))
 

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_wsman import WsManSession
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
+    Answer,
     CimError,
     Instance,
     Kind,
@@ -19,6 +20,8 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     MethodResult,
     Reference,
     Sent,
+    Step,
+    Wait,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import choose
@@ -75,12 +78,17 @@ class Sends:
     """Method, and the name of the VM it was about."""
     queries: int = 0
     gets: int = 0
+    lists: int = 0
+    """Lists of steps: over PowerShell, each starts it once."""
+    waits: int = 0
+    """Those of them in which something was waited for."""
 
 
 class DirectSession(WsManSession):
     """The order of steps is the real one; only the messages are left out."""
 
-    def __init__(self, world: World, host: str, losses: t.Sequence[Loss] = ()) -> None:
+    def __init__(self, world: World, host: str, losses: t.Sequence[Loss] = (), waiting_slice: float = 0.0) -> None:
+        self.waiting_slice = waiting_slice
         self.clock = WorldClock(world)
         self._sleep = self.clock.sleep
         self._clock = self.clock.monotonic
@@ -89,6 +97,11 @@ class DirectSession(WsManSession):
         self.losses = list(losses)
         self.silence = 0
         self.sends = Sends()
+
+    def run(self, steps: t.Sequence[Step], *, stop_on_error: bool = False) -> list[Answer]:
+        self.sends.lists += 1
+        self.sends.waits += any(isinstance(step, Wait) for step in steps)
+        return super().run(steps, stop_on_error=stop_on_error)
 
     def close(self) -> None:
         pass
@@ -156,10 +169,16 @@ def _instance(found: t.Any) -> Instance:
 
 
 def revert(
-    world: World, host: str, names: t.Sequence[str] | None = None, *, losses: t.Sequence[Loss] = (), **order: t.Any
+    world: World,
+    host: str,
+    names: t.Sequence[str] | None = None,
+    *,
+    losses: t.Sequence[Loss] = (),
+    waiting_slice: float = 0.0,
+    **order: t.Any,
 ) -> tuple[dict[str, t.Any], Sends]:
     """What the failover module does with ``state: reverted``; the result and what was sent."""
-    session = DirectSession(world, host, losses)
+    session = DirectSession(world, host, losses, waiting_slice)
     consent = Consent(**{key: order.pop(key) for key in ("discard_guest_writes", "running_vm", "side") if key in order})
     wanted = Order(REVERTED, consent, every_vm=names is None, **order)
     read = read_host(session)

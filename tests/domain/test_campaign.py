@@ -85,6 +85,7 @@ ORDERS = st.fixed_dictionaries(
         "max_parallel": st.sampled_from([0, 1, 2, 10]),
         "on_error": st.sampled_from(OnError),
         "wait_timeout": st.sampled_from([30, 600]),
+        "waiting_slice": st.sampled_from([0.0, 20.0]),  # as over WS-Management, as over PowerShell
     }
 )
 

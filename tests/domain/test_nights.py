@@ -129,6 +129,20 @@ def test_a_revert_costs_one_call_and_one_guard_a_vm_and_one_query_a_tick(count):
     assert sends.queries == 6 + 2 + 2 + 2
 
 
+@pytest.mark.parametrize(("count", "wait", "running"), [(1, True, 0), (12, True, 0), (5, True, 2), (5, False, 0)])
+def test_where_lists_are_dear_a_change_costs_two_and_one_for_each_slice_of_waiting(count, wait, running):
+    machines = {f"vm {number}": dict(FAILED_OVER) for number in range(count)}
+    for number in range(running):
+        machines[f"vm {number}"]["power"] = "running"
+    world = world_of(**machines)
+    order = {"running_vm": RunningVm.TURN_OFF, "waiting_slice": 20.0, "wait": wait, **YES}
+    result, sends = revert(world, "HV", **order)
+    assert result["summary"]["changed" if wait else "in_progress"] == count
+    assert sends.lists == 1 + (sends.waits or 1), sends
+    again, sends = revert(world, "HV", **order)
+    assert (again["changed"], sends.lists) == (False, 1)
+
+
 def test_nothing_to_do_costs_the_reading_only():
     world = world_of(one={"mode": "replica", "state": 3}, two={"mode": "primary", "state": 3})
     result, sends = revert(world, "HV", **YES)

@@ -464,7 +464,7 @@ def open_psrp(connection: t.Any, read_timeout: int) -> Carrier:
     if str(configuration).lower() != "microsoft.powershell":
         raise _unsupported(
             f"the psrp connection names the session configuration {configuration}",
-            "WS-Management goes past a session configuration, with the user's own rights. Use another transport.",
+            "WS-Management goes past a session configuration, with the user's own rights. Use transport=powershell.",
         )
     _need("pypsrp", "pypsrp", "requests")
     password, proxy = connection.get_option("remote_password"), connection.get_option("proxy")

@@ -105,6 +105,32 @@ READ: t.Mapping[str, tuple[str, ...]] = {
 others, which makes its work and its answer a fifth. Of a class that is not in here it answers every property."""
 
 
+def open_session(connection: t.Any, execute: Execute) -> PowerShellSession:
+    """A session on an Ansible connection plugin, which need not be connected yet. Nothing is sent to the host.
+
+    Raises CimError (UNSUPPORTED) where this release of ansible-core runs no PowerShell module on the connection.
+    """
+    if not getattr(getattr(connection, "_shell", None), "_IS_WINDOWS", False) and not _runs_pwsh():
+        raise CimError(
+            Kind.UNSUPPORTED,
+            f"this ansible-core runs PowerShell on Windows only, and this {_name(connection)} connection leads to none",
+            hint=_CONNECT,
+        )
+    return PowerShellSession(execute, connection.reset)
+
+
+def _runs_pwsh() -> bool:
+    """Whether this core runs PowerShell modules in ``pwsh`` where the remote shell is a POSIX one: since 2.21."""
+    from ansible.release import __version__
+
+    major, minor = __version__.split(".")[:2]
+    return (int(major), int(minor)) >= (2, 21)
+
+
+def _name(connection: t.Any) -> str:
+    return str(getattr(connection, "transport", None) or connection.__class__.__name__)
+
+
 class PowerShellSession:
     """See :class:`~.session.CimSession`.
 
@@ -220,6 +246,14 @@ def _answers(result: Mapping[str, t.Any], count: int) -> list[Json]:
     if result.get("skipped"):
         raise _protocol("the module was skipped on the host", result)
     if "answers" not in result:
+        words = _words(result)
+        if result.get("rc") == _NOT_FOUND or re.search(_RESTRICTED, words):
+            raise CimError(
+                Kind.UNSUPPORTED,
+                "the connection leads to no PowerShell that may run a module",
+                hint=_NO_POWERSHELL,
+                detail=words,
+            )
         raise _protocol("PowerShell on the host ran no module to its end", result, _NO_POWERSHELL)
     # Plain values, whatever the core has wrapped or tagged them with.
     answers = json.loads(json.dumps(result["answers"]))
@@ -402,10 +436,21 @@ _EXCEPTIONS: t.Mapping[str, Kind] = {
     "System.Management.Automation.CommandNotFoundException": Kind.UNSUPPORTED,
 }
 
+_CONNECT = (
+    "Set ansible_connection to winrm or psrp, or to ssh with ansible_shell_type powershell or cmd."
+)
+
 _NO_POWERSHELL = (
     "The connection must lead to a session with full language (no restricted JEA endpoint) on Windows PowerShell 5.1 "
     "or PowerShell 7."
 )
+
+_NOT_FOUND = 127
+"""What a POSIX shell returns for a program that it does not find (POSIX, Shell Command Language, 2.8.2)."""
+
+_RESTRICTED = r"\b(?:ScriptsNotAllowed|\w+ConstrainedLanguage|\w+InDataSection)\b"
+"""In the ids of the errors with which PowerShell refuses Ansible's script in a session without full language. Ids are
+the same in every language, other than texts."""
 
 
 def _error(error: Json, what: str) -> CimError:

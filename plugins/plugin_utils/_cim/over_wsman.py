@@ -88,13 +88,13 @@ def open_session(
         raise CimError(
             Kind.UNSUPPORTED,
             f"WS-Management needs a winrm or a psrp connection, this one is {transport}",
-            hint="Set ansible_connection to winrm or psrp, or use another transport of this collection.",
+            hint="Set ansible_connection to winrm or psrp, or use transport=powershell.",
         )
     if become:
         raise CimError(
             Kind.UNSUPPORTED,
             "become is not possible over WS-Management: Windows switches users in a process, and none is started",
-            hint="Connect as a user who may manage Hyper-V, without become.",
+            hint="Connect as a user who may manage Hyper-V, without become, or use transport=powershell.",
         )
     carrier = openers[transport](connection, read_timeout)
     if on_exchange is not None:

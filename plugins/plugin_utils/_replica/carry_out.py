@@ -21,6 +21,7 @@ The rules that make it safe:
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import replace
 
@@ -73,8 +74,10 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import (
     LAST_APPLIED,
     RUNNING_REPLICATION_JOBS,
+    answered_again,
     failed_over_points,
     job_of,
+    queries_again,
     read_affected,
     read_again,
     read_host,
@@ -119,6 +122,8 @@ class Conductor:
         self._poll_error: CimError | None = None
         """Why the newest tick could not be read; None when it could."""
         self._heeded: set[str] = set()
+        self._read_last: dict[str, VirtualMachine] | None = None
+        """The VMs as they were at the end of the newest list of steps, where it read them."""
 
     # --- deciding --------------------------------------------------------------------------------
 
@@ -215,7 +220,14 @@ class Conductor:
             return self._idle(waiting)
         if wait:
             steps.append(self._wait_step(watched))
-        answers = self.session.run(steps)
+        verified = self._verified_along(waiting, starting)
+        queries = queries_again(verified) if verified else []
+        answers = self.session.run([*steps, *queries])
+        self._read_last = None
+        if verified:
+            with contextlib.suppress(ReplicaError):  # then _verify reads again
+                self._read_last = answered_again(verified, queries, answers[len(steps) :])
+            answers = answers[: len(steps)]
         if starting and not self._points_read:
             self._digest_points(answers[0])
             answers = answers[1:]
@@ -226,6 +238,19 @@ class Conductor:
         self._expire()
         self._tell()
         return True
+
+    def _verified_along(self, waiting: list[Run], starting: list[Run]) -> list[VirtualMachine]:
+        """The VMs to read at the end of this list of steps, in case that it is the last one.
+
+        Where a list costs a start at the host, a further query costs nothing, and a list of its own a lot.
+        """
+        if not self.session.waiting_slice or self._unsent(waiting, starting):
+            return []
+        return [run.before for run in self.runs if self._touched(run) or run in starting]
+
+    @staticmethod
+    def _touched(run: Run) -> bool:
+        return (run.sent or run.power_sent) and not run.gone
 
     def _unsent(self, waiting: list[Run], starting: list[Run]) -> bool:
         """Whether a call of ours is still to be sent after this round."""
@@ -660,7 +685,7 @@ class Conductor:
 
     def _verify(self) -> None:
         """Read every VM to which something was sent, and let its state have the last word."""
-        touched = [run for run in self.runs if (run.sent or run.power_sent) and not run.gone]
+        touched = [run for run in self.runs if self._touched(run)]
         for run in touched:
             run.after = None
         for attempt in range(SETTLE_POLLS):
@@ -670,8 +695,9 @@ class Conductor:
                 break
             if attempt:
                 self.clock.sleep(self.order.poll_interval)
+            now, self._read_last = self._read_last, None
             try:
-                now = read_again(self.session, [run.before for run in pending])
+                now = now if now is not None else read_again(self.session, [run.before for run in pending])
             except ReplicaError as error:
                 for run in pending:
                     run.detail = run.detail or error.message

@@ -174,12 +174,12 @@ HINTS: dict[ErrorClass, str] = {
     ErrorClass.JOB_TIMEOUT: "The revert has not failed: its job still runs on the host. Run the same task again to "
     "go on waiting for it, with a larger wait_timeout if need be.",
     ErrorClass.JOB_LOST: "The job is gone and the VM does not show its effect. Look at the VM before running again.",
-    ErrorClass.CONNECTION_LOST: "Check that the host is up and its WinRM listener can be reached from the controller, "
-    "then run again: the task reads the state first and does nothing twice.",
-    ErrorClass.PROTOCOL_ERROR: "The answer is not what a WinRM listener of a Hyper-V host sends. Check address and "
-    "port, and what stands between the controller and the host.",
-    ErrorClass.UNSUPPORTED_CONNECTION: "Use the winrm or the psrp connection, without become and with the default "
-    "session configuration.",
+    ErrorClass.CONNECTION_LOST: "Check that the host is up and its WinRM listener or SSH server can be reached from "
+    "the controller, then run again: the task reads the state first and does nothing twice.",
+    ErrorClass.PROTOCOL_ERROR: "The answer is not what a Hyper-V host sends. Check address and port, and "
+    " what stands between the controller and the host.",
+    ErrorClass.UNSUPPORTED_CONNECTION: "Use a connection on which Ansible runs PowerShell modules on a Windows host: "
+    "winrm, psrp or ssh.",
     ErrorClass.INVALID_ARGUMENT: "Correct the task; see the documentation of the module.",
 }
 

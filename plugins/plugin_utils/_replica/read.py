@@ -19,6 +19,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
+    Answer,
     CimSession,
     Failed,
     Get,
@@ -26,7 +27,6 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     Kind,
     Query,
     Reference,
-    Step,
     Value,
     quote,
 )
@@ -102,15 +102,25 @@ def read_again(session: CimSession, before: t.Sequence[VirtualMachine]) -> dict[
 
     Two queries, whatever the number of VMs. Raises ReplicaError.
     """
+    queries = queries_again(before)
+    return answered_again(before, queries, session.run(list(queries)))
+
+
+def queries_again(before: t.Sequence[VirtualMachine]) -> list[Query]:
+    """What :func:`read_again` asks."""
     if len(before) > _NARROW:
-        queries = [COMPUTER_SYSTEMS, RELATIONSHIPS]
-    else:
-        names = " OR ".join(f"Name = {quote(vm.id)}" for vm in before)
-        ids = " OR ".join(f"InstanceID = {quote(link.id)}" for vm in before for link in vm.relationships)
-        queries = [Query(f"{COMPUTER_SYSTEMS.wql} WHERE {names}")]
-        if ids:
-            queries.append(Query(f"{RELATIONSHIPS.wql} WHERE {ids}"))
-    answers = ask(session, queries, optional=tuple(queries[1:]))
+        return [COMPUTER_SYSTEMS, RELATIONSHIPS]
+    names = " OR ".join(f"Name = {quote(vm.id)}" for vm in before)
+    ids = " OR ".join(f"InstanceID = {quote(link.id)}" for vm in before for link in vm.relationships)
+    queries = [Query(f"{COMPUTER_SYSTEMS.wql} WHERE {names}")]
+    return [*queries, Query(f"{RELATIONSHIPS.wql} WHERE {ids}")] if ids else queries
+
+
+def answered_again(
+    before: t.Sequence[VirtualMachine], queries: t.Sequence[Query], answered: t.Sequence[Answer]
+) -> dict[str, VirtualMachine]:
+    """What :func:`read_again` makes of the answers. Raises ReplicaError."""
+    answers = _sorted_out(queries, answered, optional=tuple(queries[1:]))
     relationships = _relationships(answers[queries[1]]) if len(queries) > 1 else {}
     result = {}
     known = {vm.id: vm for vm in before}
@@ -167,9 +177,14 @@ def ask(
     session: CimSession, queries: t.Sequence[Query], optional: t.Collection[Query] = ()
 ) -> dict[Query, tuple[Instance, ...] | None]:
     """Queries in one go. An optional one is answered with None where the host has no such class."""
-    steps: list[Step] = list(queries)
+    return _sorted_out(queries, session.run(list(queries)), optional)
+
+
+def _sorted_out(
+    queries: t.Sequence[Query], answered: t.Sequence[Answer], optional: t.Collection[Query]
+) -> dict[Query, tuple[Instance, ...] | None]:
     result: dict[Query, tuple[Instance, ...] | None] = {}
-    for query, answer in zip(queries, session.run(steps), strict=True):
+    for query, answer in zip(queries, answered, strict=True):
         if isinstance(answer, Failed):
             if query in optional and answer.error.kind is Kind.NOT_FOUND:
                 result[query] = None

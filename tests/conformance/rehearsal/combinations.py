@@ -18,7 +18,7 @@ class Combination:
     connection: str
     auth: str
     https: bool = False
-    transport: str = ""
+    transport: str = "wsman"
     """For the variable hyperv_replica_transport; empty leaves it unset."""
     carries: str = "wsman"
     """The transport that a result has to name."""

@@ -133,13 +133,15 @@ def inventory(combination: Combination, stories: t.Iterable[Story], labs: t.Mapp
         host = {**group["vars"], **group["hosts"][story.host], **combination.variables}
         host["lab_connection"] = combination.connection
         host["lab_port"] = host["ansible_port"]
+        host["lab_transport"] = combination.carries
         rate = story.scenario["clock"]["rate"]
         told = {"control": lab.control_url, "rate": rate, "between": [_control(step) for step in story.between]}
         if story.front is None:
             stage[story.slug] = {**host, **story.variables, "stage": told}
         else:
             behind[story.slug + BEHIND] = {**host, **story.variables}
-            stage[story.slug] = {**story.front, "behind": story.slug + BEHIND, "stage": told}
+            ways = {"lab_transport": combination.carries, "behind": story.slug + BEHIND}
+            stage[story.slug] = {**story.front, **ways, "stage": told}
     return {"all": {"children": {"stage": {"hosts": stage}, "behind": {"hosts": behind}}}}
 
 

@@ -324,7 +324,8 @@ class Lab:
     ) -> dict[str, t.Any]:
         """An Ansible inventory: group ``hyperv``, in it ``hyperv_primaries`` and ``hyperv_replicas``.
 
-        Those are the hosts that hold a VM of that side now; a host can be in both, or in none.
+        Those are the hosts that hold a VM of that side now; a host can be in both, or in none. Where the lab runs no
+        PowerShell, the collection is told to do without.
 
         ``connection``: ``winrm`` or ``psrp``. ``auth``: ``basic`` or ``ntlm`` (default: the lab's first).
         ``user``: who logs on (default: each host's first user). Raises LabError for what the lab has not.
@@ -341,6 +342,8 @@ class Lab:
             "ansible_connection": connection,
             **_CONNECTIONS[connection](auth, https, str(self.ca_file)),
         }
+        if self._powershell is None:
+            shared["hyperv_replica_transport"] = "wsman"
         if self.control_url is not None:
             shared["replica_lab_control"] = self.control_url
         hosts: dict[str, t.Any] = {}

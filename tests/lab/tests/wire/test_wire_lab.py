@@ -204,6 +204,7 @@ def test_an_inventory_for_each_way_in(lab: t.Any, connection: str, auth: str, ht
     assert trusted == (str(running.ca_file) if https else None)
     never = connection == "psrp" and auth == "basic" and not https
     assert shared.get("ansible_psrp_message_encryption") == ("never" if never else None)
+    assert shared["hyperv_replica_transport"] == "wsman"  # there is no PowerShell in this lab
     host = running.hosts["HV-REPLICA"]
     assert group["hosts"]["HV-REPLICA"] == {
         "ansible_port": host.https_port if https else host.port,

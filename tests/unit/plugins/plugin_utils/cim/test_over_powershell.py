@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import typing as t
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim import schema
-from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_powershell import READ, PowerShellSession
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_powershell import (
+    READ,
+    PowerShellSession,
+    open_session,
+)
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
     Answer,
     Call,
@@ -534,6 +539,40 @@ def test_what_the_wrapper_says_is_kept() -> None:
     found = failed(run([QUERY], {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "no language mode"})[0])
     assert found.detail == "MODULE FAILURE | no language mode"
     assert "full language" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        # What a psrp connection makes of the errors of a session without a language, and of one with little of it.
+        ("Keine Skripte.\r\n    + FullyQualifiedErrorId : ScriptsNotAllowed\r\n", 1),
+        ("    + FullyQualifiedErrorId : PropertyReferenceNotSupportedInDataSection\r\n", 1),
+        ("    + FullyQualifiedErrorId : MethodInvocationNotSupportedInConstrainedLanguage\r\n", 1),
+        ("/bin/sh: 1: /usr/bin/pwsh: not found", 127),
+    ],
+)
+def test_a_session_that_may_run_no_module_is_unsupported(words: str, code: int) -> None:
+    found = failed(run([QUERY], {"failed": True, "msg": "MODULE FAILURE", "module_stderr": words, "rc": code})[0])
+    assert found.kind is Kind.UNSUPPORTED
+    assert "JEA" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("windows", "core", "usable"), [(True, "2.16.1", True), (False, "2.20.9", False), (False, "2.21.0b1", True)]
+)
+def test_where_this_core_runs_powershell(
+    monkeypatch: pytest.MonkeyPatch, windows: bool, core: str, usable: bool
+) -> None:
+    monkeypatch.setattr("ansible.release.__version__", core)
+    connection = SimpleNamespace(transport="ssh", _shell=SimpleNamespace(_IS_WINDOWS=windows), reset=lambda: None)
+    if usable:
+        assert open_session(connection, Module()).transport == "powershell"
+        return
+    with pytest.raises(CimError) as caught:
+        open_session(connection, Module())
+    assert caught.value.kind is Kind.UNSUPPORTED
+    assert "this ssh connection leads to none" in caught.value.message
+    assert "ansible_connection" in caught.value.hint
 
 
 FAILURES = [
