@@ -144,7 +144,8 @@ def evidence(recording: Json) -> Evidence:
 def _wsman(host: str, exchange: Json, query: Query | None) -> Exchange | None:
     """A message. ``query``: the one that a Pull goes on with. None for a Release, which tells nothing."""
     envelope = hardened_xml.parse("\n".join(exchange["request"]), "a recorded request")
-    header = {local(element): element for element in envelope.iter()}
+    header = {local(element): element for element in envelope[0]}
+    header.update((local(element), element) for element in envelope[1].iter() if local(element) == "Filter")
     action, uri = (header[name].text or "" for name in ("Action", "ResourceURI"))
     message_id = (header["MessageID"].text or "").rpartition(":")[2]
     class_name = uri.rpartition("/")[2]

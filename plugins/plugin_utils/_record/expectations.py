@@ -344,11 +344,14 @@ def _cancellable(seen: Evidence) -> Iterator[Seen]:
 
 def _associations_of_ended(seen: Evidence) -> Iterator[Seen]:
     for moment in (Moment.FAILING_OVER, Moment.REVERTING):
-        ended = {str(job.get("InstanceID")) for job in _verb_jobs(seen, moment) if job.get("JobState") in JOB_ENDED}
-        asked = [exchange for exchange in seen.at(moment, about="Msvm_AffectedJobElement") if exchange.error is None]
-        if ended and asked:
-            associated = {_key(one, "AffectingElement", "InstanceID") for one in asked[-1].instances}
-            yield from ("kept" if job_id in associated else "dropped" for job_id in ended)
+        job: Instance | None = None
+        for exchange in seen.at(moment):
+            if exchange.about == JOB and isinstance(exchange.step, Get):
+                # Only while the host still shows the job: what it has forgotten is associated with nothing.
+                job = next((one for one in exchange.instances if one.get("JobState") in JOB_ENDED), None)
+            elif exchange.about == "Msvm_AffectedJobElement" and exchange.error is None and job is not None:
+                associated = {_key(one, "AffectingElement", "InstanceID") for one in exchange.instances}
+                yield "kept" if job.get("InstanceID") in associated else "dropped"
 
 
 def _while(moment: str, before: int, target: int) -> Callable[[Evidence], Iterator[Seen]]:

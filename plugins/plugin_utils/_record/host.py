@@ -42,29 +42,44 @@ class Verbs:
 def record(recorder: Recorder, name: str, openers: Openers, order: Verbs | None) -> tuple[Json, list[str]]:
     """The part of one host, and what a person should hear of it. ``name``: that of the inventory, for want of another.
 
-    Sessions are opened and closed one after the other: both may want the same connection.
+    Both readings come before the verbs, so that they can be compared. Sessions are opened and closed one after the
+    other: both transports may want the same connection.
     """
     transports: dict[str, str | None] = {}
     tried: Json = {}
     said: list[str] = []
     host = ""
-    for transport, open_session in openers.items():
+
+    def over(transport: str, work: Callable[[CimSession], None]) -> None:
         session = None
         try:
-            session = open_session(recorder)
-            answers = reading.take(session, recorder)
-            transports[transport] = _missing(answers)
-            host = host or _host_name(answers)
-            if order is not None and transports[transport] is None:
-                told, safe = _verbs(session, recorder, order, transport, tried)
-                said.append(told)
-                order = order if safe else None
+            session = openers[transport](recorder)
+            work(session)
         except CimError as error:
             transports[transport] = f"not possible: {error.kind.value}"
-            said.append(f"{transport}: {error.message}. {error.hint}".strip())
+            said.append(" ".join(f"{transport}: {error.message}. {error.hint}".split()))
         finally:
             if session is not None:
                 session.close()
+
+    def read(session: CimSession) -> None:
+        nonlocal host
+        answers = reading.take(session, recorder)
+        transports[session.transport] = _missing(answers)
+        host = host or _host_name(answers)
+
+    def try_verbs(session: CimSession) -> None:
+        nonlocal order
+        if order is not None:
+            told, as_before = _verbs(session, recorder, order, tried)
+            said.append(told)
+            order = order if as_before else None
+
+    for transport in openers:
+        over(transport, read)
+    for transport in openers:
+        if order is not None and transports[transport] is None:
+            over(transport, try_verbs)
     part: Json = {
         "host": recorder.mask.value("Name", host or name),
         "transports": transports,
@@ -90,10 +105,9 @@ def _host_name(answers: t.Sequence[Answer]) -> str:
     return next((name for name in names if not guid(name)), "")
 
 
-def _verbs(
-    session: CimSession, recorder: Recorder, order: Verbs, transport: str, tried: Json
-) -> tuple[str, bool]:
+def _verbs(session: CimSession, recorder: Recorder, order: Verbs, tried: Json) -> tuple[str, bool]:
     """What is told of it, and whether the VM is again as it was."""
+    transport = session.transport
     try:
         ending = verbs.perform(
             session,

@@ -37,6 +37,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     jobs_query,
     quote,
 )
+from ansible_collections.hyperv.replica.plugins.plugin_utils._record.reading import EVERY_JOB
 from ansible_collections.hyperv.replica.plugins.plugin_utils._record.recording import Moment, Recorder
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import read
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Host, VirtualMachine
@@ -138,7 +139,7 @@ def perform(
 ) -> Ending:
     """The whole of it. Raises Refused, and ReplicaError where the host cannot be read; nothing was called then."""
     recorder.moment = Moment.BEFORE
-    vm = chosen(read.read_host(session), name)
+    vm = chosen(read.read_host(session, gather=("recovery_points",)), name)
     play = _Play(session, recorder, vm, sleep, clock, poll_interval, timeout)
     stopped = ""
     try:
@@ -182,12 +183,8 @@ class _Play:
         self._call(
             Moment.UNKNOWN_VM, ReplicationState.REPLICATING, "RevertFailover", (("ComputerSystem", NO_SUCH_VM),)
         )
-        self._call(
-            Moment.FAILING_OVER,
-            ReplicationState.REPLICATING,
-            "InitiateFailover",
-            (*this, ("SnapshotSettingData", None)),
-        )
+        latest = ("SnapshotSettingData", self._latest())
+        self._call(Moment.FAILING_OVER, ReplicationState.REPLICATING, "InitiateFailover", (*this, latest))
         self.look(Moment.FAILED_OVER)
         self._expect(ReplicationState.FAILED_OVER, "the failover")
         self._call(Moment.REVERTING, ReplicationState.FAILED_OVER, "RevertFailover", this)
@@ -195,11 +192,17 @@ class _Play:
         if state in (ReplicationState.FAILED_OVER, ReplicationState.FAILOVER_IN_PROGRESS, None):
             raise _Stopped(f"after the revert the state is {state}")
 
+    def _latest(self) -> Reference | None:
+        """The newest recovery point; None (the host takes its latest) where the VM shows none."""
+        points = self._vm.recovery_points or ()
+        return Reference.of("Msvm_VirtualSystemSettingData", InstanceID=points[-1].id) if points else None
+
     def look(self, moment: str) -> Position:
         """Read the VM and what belongs to it; its mode, state and power, where they could be read."""
         self._recorder.moment = moment
         steps: list[Step] = [Get(self._vm.reference), *self._links]
-        steps += [read.LAST_APPLIED, read.RECOVERY_POINTS, Query("SELECT * FROM Msvm_ConcreteJob"), read.AFFECTED]
+        points = Query(f"{read.RECOVERY_POINTS.wql} AND VirtualSystemIdentifier = {quote(self._vm.id)}")
+        steps += [read.LAST_APPLIED, points, EVERY_JOB, read.AFFECTED]
         vm = self._session.run(steps)[0]
         numbers = [vm.get(name) if isinstance(vm, Instance) else None for name in _POSITION]
         mode, state, power = (number if isinstance(number, int) else None for number in numbers)
