@@ -511,37 +511,56 @@ _MOVES = frozenset(
 )
 """Properties that change from one reading to the next while nobody does anything."""
 
-Properties = t.Mapping[str, t.Any]
+Key = tuple[str, ...]
 
 
-def _by_key(seen: Evidence, host: str, transport: str) -> dict[tuple[str, str], Properties]:
+def _identity(instance: Instance) -> Key:
+    """The class and the values of the keys; of a key that is a reference, its own keys."""
+    texts = [instance.class_name]
+    for name in schema.keys(instance.class_name):
+        value = instance.get(name)
+        own = ",".join(text for _key_name, text in value.keys) if isinstance(value, Reference) else value
+        texts.append("" if own is None else str(own))
+    return tuple(texts)
+
+
+def _by_key(seen: Evidence, host: str, transport: str) -> dict[Key, Instance]:
+    """Everything that was asked for as a whole."""
     return {
-        (exchange.host, str((instance.class_name, instance.reference.keys))): {
-            "": instance.class_name, **instance.properties
-        }
+        _identity(instance): instance
         for exchange in seen.at(transport=transport)
-        if exchange.host == host
+        if exchange.host == host and isinstance(exchange.step, Query)
         for instance in exchange.instances
-        if instance.reference is not None
-    }  # fmt: skip
+    }
+
+
+def _over_both(seen: Evidence) -> Iterator[tuple[dict[Key, Instance], dict[Key, Instance]]]:
+    for host in seen.hosts:
+        over_wsman, over_powershell = (_by_key(seen, host, transport) for transport in ("wsman", "powershell"))
+        if over_wsman and over_powershell:
+            yield over_wsman, over_powershell
+
+
+def _same_instances(seen: Evidence) -> Iterator[Seen]:
+    """The classes of which the transports show different instances; "all" where there is none. Jobs come and go."""
+    for over_wsman, over_powershell in _over_both(seen):
+        differing = {key[0] for key in over_wsman.keys() ^ over_powershell.keys()} - {JOB, "Msvm_AffectedJobElement"}
+        yield from sorted(differing) or ["all"]
 
 
 def _same_values(seen: Evidence) -> Iterator[Seen]:
     """The names of properties that are not the same over both transports; "all" where none differs."""
-    for host in seen.hosts:
-        over_wsman, over_powershell = (_by_key(seen, host, transport) for transport in ("wsman", "powershell"))
-        common = over_wsman.keys() & over_powershell.keys()
+    for over_wsman, over_powershell in _over_both(seen):
         differing = {
-            f"{one['']}.{name}"
-            for key in common
+            f"{one.class_name}.{name}"
+            for key in over_wsman.keys() & over_powershell.keys()
             for one, other in [(over_wsman[key], over_powershell[key])]
-            for name in one.keys() & other.keys() - _MOVES
+            for name in (one.properties.keys() & other.properties.keys()) - _MOVES
             # Texts come in the language of the session, which is not the same for both.
-            if schema.property_type(one[""], name) not in (None, "string")
-            and (one[name] or None) != (other[name] or None)
+            if schema.property_type(one.class_name, name) not in (None, "string", "ref")
+            and (one.get(name) or None) != (other.get(name) or None)
         }
-        if common:
-            yield from differing or {"all"}
+        yield from sorted(differing) or ["all"]
 
 
 def _empty_arrays(seen: Evidence) -> Iterator[Seen]:
@@ -729,6 +748,9 @@ ROWS: tuple[Expectation, ...] = (
         "fault-machine", "A fault of WinRM names the host.", "W3", (True,), _fault_machines, "identify_host_in_faults",
     ),
     # --- both transports
+    Expectation(
+        "same-instances", "Both transports show the same instances.", "W2", ("all",), _same_instances, pair=True,
+    ),
     Expectation(
         "same-values", "Both transports show the same values.", "W2", ("all",), _same_values, pair=True,
     ),

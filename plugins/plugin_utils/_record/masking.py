@@ -39,7 +39,8 @@ KNOWN_GUIDS = frozenset({"22391CDC-272C-4DDF-BA88-9BEFB1A0975C", "00000000-0000-
 """The provider that comes with Hyper-V (Msvm_ReplicationProvider), and the one that is nobody's: alike everywhere."""
 
 _INTEGER = re.compile(r"[+-]?\d{1,20}")
-_SMALL = re.compile(r"\d{1,5}")
+_SMALL = re.compile(r"[0-9]{1,5}")
+_QUOTED = re.compile(r"(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*')")
 _CODE = re.compile(r"-?\d{1,10}|0[xX][0-9a-fA-F]{1,8}")
 _BOOLEAN = re.compile(r"true|false", re.IGNORECASE)
 _TIME = re.compile(
@@ -90,7 +91,7 @@ _STRUCTURED = frozenset(
     {
         *"InstanceID Name SystemName CreationClassName SystemCreationClassName DeviceID Parent".split(),
         *"VirtualSystemType VirtualSystemIdentifier ConfigurationID ReplicationProvider IncludedDisks".split(),
-        *"EnumerationContext RelatesTo MessageID Filter wql others Operation ParameterInfo ProviderName".split(),
+        *"EnumerationContext RelatesTo MessageID Operation ParameterInfo ProviderName".split(),
         *"__cimnamespace message_id do chain method AffectedElement AffectingElement Antecedent Dependent".split(),
         *"ManagedElement SettingData GroupComponent PartComponent".split(),
     }
@@ -152,21 +153,26 @@ class Mask:
     def _digest(self, text: str) -> str:
         return hmac.new(self._key, text.casefold().encode("utf-8"), hashlib.sha256).hexdigest()[:_DIGITS]
 
-    def structured(self, text: str) -> str:
-        """An identifier, a path, a query: Microsoft's words and short numbers stay, the rest is replaced word by word."""
+    def structured(self, text: str, numbers: re.Pattern[str] = re.compile(r"[0-9]{1,3}")) -> str:
+        """An identifier or a path: Microsoft's words and short numbers stay, the rest is replaced word by word."""
         text = _GUID.sub(lambda found: self._guid(found[0]), text)
         text = _IPV4.sub(lambda found: self._name(found[0]), text)
-        return _WORD.sub(lambda found: self._word(found[0]), text)
+        return _WORD.sub(lambda found: self._word(found[0], numbers), text)
 
-    def _word(self, word: str) -> str:
+    def _word(self, word: str, numbers: re.Pattern[str]) -> str:
         stays = (
             word in _WORDS
             or word.upper() in KNOWN_GUIDS
             or _PSEUDONYM.fullmatch(word)
-            or _SMALL.fullmatch(word)
+            or numbers.fullmatch(word)
             or re.fullmatch(r"[A-Za-z@]|[-+]", word)
         )
         return word if stays else self._name(word)
+
+    def _query(self, text: str) -> str:
+        """A WQL query: its numbers stay, and its texts are treated as identifiers."""
+        split = _QUOTED.split(text)
+        return "".join(self.structured(part) if at % 2 else self.structured(part, _SMALL) for at, part in enumerate(split))
 
     def value(self, name: str, text: str) -> str:
         """The value of a property, a parameter, a selector, an element or an attribute of this name."""
@@ -177,6 +183,8 @@ class Mask:
             return text
         if name in _URIS:
             return self._uri(text)
+        if name in ("Filter", "wql", "others"):
+            return self._query(text)
         if name in _STRUCTURED:
             return self.structured(text)
         types = _DECLARED.get(name, set())
