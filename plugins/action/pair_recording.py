@@ -79,9 +79,7 @@ class ActionModule(_action.ReplicaAction):
                 hint="Name a VM that nobody needs, and say that it may be lost. Or leave the verbs out.",
             )
 
-    def _record(
-        self, directory: Path, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]
-    ) -> dict[str, t.Any]:
+    def _record(self, directory: Path, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         name = str(task_vars.get("inventory_hostname", ""))
         key = arguments["mask_key"].encode("utf-8")
         recorder = recording.Recorder(Mask(key))
@@ -103,18 +101,14 @@ class ActionModule(_action.ReplicaAction):
         # Not the name of the host: a part that was left behind gives away nothing.
         file = directory / PART.format(recorder.mask.text(name.lower()).rpartition("-")[2])
         _write(file, json.dumps(part))
-        over = [
-            f"{transport}: {missing or 'recorded'}" for transport, missing in part["transports"].items()
-        ]
+        over = [f"{transport}: {missing or 'recorded'}" for transport, missing in part["transports"].items()]
         return {
             "changed": any("end" in tried for tried in part["verbs"].values()),
             "msg": "\n".join([f"{name}: {', '.join(over)}", *said]),
             "file": str(file),
         }
 
-    def _report(
-        self, directory: Path, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]
-    ) -> dict[str, t.Any]:
+    def _report(self, directory: Path, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         parts = sorted(directory.glob(PART.format("*")))
         if not parts:
             raise ReplicaError(ErrorClass.INVALID_ARGUMENT, f"No host was recorded in {directory}.")

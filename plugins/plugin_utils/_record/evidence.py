@@ -13,7 +13,6 @@ Only the file is read, masked as it is. So whoever gets it can check every verdi
 from __future__ import annotations
 
 import re
-import typing as t
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
@@ -170,7 +169,7 @@ def _wsman(host: str, exchange: Json, query: Query | None) -> Exchange | None:
 
 
 def _selected(class_name: str, header: Mapping[str, Element]) -> Reference:
-    selectors = header["SelectorSet"] if "SelectorSet" in header else ()
+    selectors = header.get("SelectorSet", ())
     return Reference.of(class_name, **{one.get("Name", ""): one.text or "" for one in selectors})
 
 
@@ -198,7 +197,7 @@ def _answered(exchange: Json, step: Step, request: wsman.Request, message_id: st
 def _powershell(host: str, exchange: Json) -> Iterator[Exchange]:
     steps = [_step(step) for step in exchange["arguments"]["steps"]]
     answers = PowerShellSession(lambda _arguments: exchange.get("result", {})).run(steps)
-    for step, answer in zip(steps, answers):
+    for step, answer in zip(steps, answers, strict=True):
         yield Exchange(host, "powershell", exchange["moment"], step, answer)
 
 

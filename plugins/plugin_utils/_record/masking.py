@@ -60,6 +60,11 @@ _MESSAGE_ID = re.compile(r"HRESULT 0x[0-9a-fA-F]{8}")
 
 # --- what may stay -----------------------------------------------------------------------------------
 
+
+def _listed(text: str) -> list[str]:
+    return text.split()
+
+
 _DECLARED: dict[str, set[str]] = {}
 for _class in schema.CLASSES.values():
     for _name, _type in _class.properties.items():
@@ -74,14 +79,18 @@ _WORDS = frozenset(
         *_DECLARED,
         *(name for known in schema.CLASSES.values() for name in known.methods),
         # InstanceID, VirtualSystemType, object paths
-        *"Microsoft Hyper-V HVR System Realized Planned Snapshot Recovery Missing Replica Standard".split(),
-        *"ApplicationConsistent PlannedFailover ReplicationService replicasvc vmms root virtualization v2 uuid".split(),
+        *_listed("Microsoft Hyper-V HVR System Realized Planned Snapshot Recovery Missing Replica Standard"),
+        *_listed(
+            "ApplicationConsistent PlannedFailover ReplicationService replicasvc vmms root virtualization v2 uuid"
+        ),
         # WQL
-        *"SELECT FROM WHERE AND OR NOT LIKE IS NULL TRUE FALSE ASSOCIATORS REFERENCES OF".split(),
-        *"ResultClass AssocClass __cimnamespace Msvm_ReplicationNoSuchClass".split(),
+        *_listed("SELECT FROM WHERE AND OR NOT LIKE IS NULL TRUE FALSE ASSOCIATORS REFERENCES OF"),
+        *_listed("ResultClass AssocClass __cimnamespace Msvm_ReplicationNoSuchClass"),
         # faults
-        *"query get guard call wait GetObject ExecQuery ExecMethod CreateInstanceEnum WMI Provider CIMWin32 HRESULT".split(),
-        *"VmmsWmiInstanceAndMethodProvider Windows System32 system32 WsmWmiPl dll".split(),
+        *_listed(
+            "query get guard call wait GetObject ExecQuery ExecMethod CreateInstanceEnum WMI Provider CIMWin32 HRESULT"
+        ),
+        *_listed("VmmsWmiInstanceAndMethodProvider Windows System32 system32 WsmWmiPl dll"),
     }
 )
 _WORD = re.compile(r"[^\\/:.,;=<>\"'{}()\[\]|%*?&#!^~`\s]+")
@@ -89,22 +98,22 @@ _WORD = re.compile(r"[^\\/:.,;=<>\"'{}()\[\]|%*?&#!^~`\s]+")
 # Texts whose parts say something: their known words stay.
 _STRUCTURED = frozenset(
     {
-        *"InstanceID Name SystemName CreationClassName SystemCreationClassName DeviceID Parent".split(),
-        *"VirtualSystemType VirtualSystemIdentifier ConfigurationID ReplicationProvider IncludedDisks".split(),
-        *"EnumerationContext RelatesTo MessageID Operation ParameterInfo ProviderName".split(),
-        *"__cimnamespace message_id do chain method AffectedElement AffectingElement Antecedent Dependent".split(),
-        *"ManagedElement SettingData GroupComponent PartComponent".split(),
+        *_listed("InstanceID Name SystemName CreationClassName SystemCreationClassName DeviceID Parent"),
+        *_listed("VirtualSystemType VirtualSystemIdentifier ConfigurationID ReplicationProvider IncludedDisks"),
+        *_listed("EnumerationContext RelatesTo MessageID Operation ParameterInfo ProviderName"),
+        *_listed("__cimnamespace message_id do chain method AffectedElement AffectingElement Antecedent Dependent"),
+        *_listed("ManagedElement SettingData GroupComponent PartComponent"),
     }
 )
 _NUMBERS = frozenset(
     {
-        *"ReturnValue return_value hresult status code rc CIMStatusCode error_Code error_Category StatusCode".split(),
-        *"seconds poll_interval MaxElements MaxEnvelopeSize OperationTimeout Datetime Interval CIM_DateTime".split(),
+        *_listed("ReturnValue return_value hresult status code rc CIMStatusCode error_Code error_Category StatusCode"),
+        *_listed("seconds poll_interval MaxElements MaxEnvelopeSize OperationTimeout Datetime Interval CIM_DateTime"),
     }
 )
 _URIS = frozenset({"Action", "ResourceURI", "Address", "FaultDetail", "ReplyTo", "Dialect", "To"})
 _FAULT_CODES = frozenset(
-    {*wsman.FAULT_SUBCODES, *"Sender Receiver InternalError EncodingLimit EndpointUnavailable Concurrency".split()}
+    {*wsman.FAULT_SUBCODES, *_listed("Sender Receiver InternalError EncodingLimit EndpointUnavailable Concurrency")}
 )
 _EXACT: t.Mapping[str, re.Pattern[str]] = {
     "Status": re.compile(r"OK"),
@@ -172,7 +181,10 @@ class Mask:
     def _query(self, text: str) -> str:
         """A WQL query: its numbers stay, and its texts are treated as identifiers."""
         split = _QUOTED.split(text)
-        return "".join(self.structured(part) if at % 2 else self.structured(part, _SMALL) for at, part in enumerate(split))
+        # What the pattern splits at comes at every second place.
+        return "".join(
+            self.structured(part) if at % 2 else self.structured(part, _SMALL) for at, part in enumerate(split)
+        )
 
     def value(self, name: str, text: str) -> str:
         """The value of a property, a parameter, a selector, an element or an attribute of this name."""
@@ -238,7 +250,7 @@ class Mask:
         return {
             "class": self.data(table["class"], "class"),
             "properties": self.data(names, "properties"),
-            "rows": [[self.data(value, name) for name, value in zip(names, row)] for row in table["rows"]],
+            "rows": [[self.data(value, name) for name, value in zip(names, row, strict=True)] for row in table["rows"]],
         }
 
     def _key_name(self, key: object) -> str:

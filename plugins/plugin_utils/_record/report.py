@@ -13,7 +13,8 @@ import enum
 import typing as t
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._record.evidence import Evidence
-from ansible_collections.hyperv.replica.plugins.plugin_utils._record.expectations import ROWS, Expectation, Seen
+from ansible_collections.hyperv.replica.plugins.plugin_utils._record.expectations import ROWS, Expectation
+from ansible_collections.hyperv.replica.plugins.plugin_utils._record.observe import Seen
 from ansible_collections.hyperv.replica.plugins.plugin_utils._record.recording import Json
 
 
@@ -62,10 +63,9 @@ def summary(recording: Json, file: str) -> list[str]:
     """What a person reads at the end, line by line: what differs first, and where the file is."""
     entries: list[Json] = recording["report"]
     counts = {verdict: sum(entry["verdict"] == verdict.value for entry in entries) for verdict in Verdict}
-    lines = [
-        f"Of {len(entries)} things assumed of a real pair, {counts[Verdict.CONFIRMED]} are confirmed, "
-        f"{counts[Verdict.DIFFERS]} differ, {counts[Verdict.NOT_SEEN]} were not seen."
-    ]
+    confirmed, differ, unseen = (counts[one] for one in (Verdict.CONFIRMED, Verdict.DIFFERS, Verdict.NOT_SEEN))
+    total = f"Of {len(entries)} things assumed of a real pair"
+    lines = [f"{total}, {confirmed} are confirmed, {differ} differ, {unseen} were not seen."]
     for entry in entries:
         if entry["verdict"] == Verdict.DIFFERS.value:
             seen = "; ".join(f"{one['value']} ({', '.join(one['where'])})" for one in entry["seen"])

@@ -58,7 +58,7 @@ NO_SUCH_VM = Reference.of(
 _CHAIN = "verb"
 _SLOWEST_POLL = 5.0
 
-Condition = t.Tuple[str, Callable[[VirtualMachine], bool]]
+Condition = tuple[str, Callable[[VirtualMachine], bool]]
 
 CONDITIONS: tuple[Condition, ...] = (
     ("it is not a replica (mode 2) on this host", lambda vm: vm.mode == ReplicationMode.REPLICA),
@@ -148,10 +148,13 @@ def perform(
         stopped = str(error)
     finally:
         end = play.look(Moment.END)
-    return Ending(stopped, *end)
+    return Ending(stopped, end.mode, end.state, end.power)
 
 
-Position = t.Tuple[t.Optional[int], t.Optional[int], t.Optional[int]]
+class Position(t.NamedTuple):
+    mode: int | None
+    state: int | None
+    power: int | None
 
 
 class _Play:
@@ -180,15 +183,13 @@ class _Play:
         self.look(Moment.BEFORE)
         self._call(Moment.NOTHING_TO_REVERT, ReplicationState.REPLICATING, "RevertFailover", this)
         self._expect(ReplicationState.REPLICATING, "a revert with nothing to revert")
-        self._call(
-            Moment.UNKNOWN_VM, ReplicationState.REPLICATING, "RevertFailover", (("ComputerSystem", NO_SUCH_VM),)
-        )
+        self._call(Moment.UNKNOWN_VM, ReplicationState.REPLICATING, "RevertFailover", (("ComputerSystem", NO_SUCH_VM),))
         latest = ("SnapshotSettingData", self._latest())
         self._call(Moment.FAILING_OVER, ReplicationState.REPLICATING, "InitiateFailover", (*this, latest))
         self.look(Moment.FAILED_OVER)
         self._expect(ReplicationState.FAILED_OVER, "the failover")
         self._call(Moment.REVERTING, ReplicationState.FAILED_OVER, "RevertFailover", this)
-        _mode, state, _power = self.look(Moment.REVERTED)
+        state = self.look(Moment.REVERTED).state
         if state in (ReplicationState.FAILED_OVER, ReplicationState.FAILOVER_IN_PROGRESS, None):
             raise _Stopped(f"after the revert the state is {state}")
 
@@ -205,8 +206,7 @@ class _Play:
         steps += [read.LAST_APPLIED, points, EVERY_JOB, read.AFFECTED]
         vm = self._session.run(steps)[0]
         numbers = [vm.get(name) if isinstance(vm, Instance) else None for name in _POSITION]
-        mode, state, power = (number if isinstance(number, int) else None for number in numbers)
-        return mode, state, power
+        return Position(*(number if isinstance(number, int) else None for number in numbers))
 
     def _expect(self, state: ReplicationState, after: str) -> None:
         found = self._session.run([Get(self._vm.reference)])[0]
@@ -220,7 +220,9 @@ class _Play:
         """One call, guarded by the state that the VM must be in, and its job to the end."""
         self._recorder.moment = moment
         wanted = (int(ReplicationMode.REPLICA), int(state), int(Power.OFF))
-        guard = Guard(_CHAIN, self._vm.reference, tuple((name, (one,)) for name, one in zip(_POSITION, wanted)))
+        guard = Guard(
+            _CHAIN, self._vm.reference, tuple((name, (one,)) for name, one in zip(_POSITION, wanted, strict=True))
+        )
         held, answer = self._session.run([guard, Call(_CHAIN, MethodCall(SERVICE, method, arguments))])
         if isinstance(answer, Failed):
             if moment != Moment.UNKNOWN_VM:

@@ -40,7 +40,7 @@ SECRETS = [
     "\\\\filer\\vms$\\payroll.vhdx",
     "4A7C1D3E9B2F4A7C1D3E9B2F4A7C1D3E9B2F4A7C",
     "Ærø büro 仮想",
-    "a \"quoted\" & <odd> thing",
+    'a "quoted" & <odd> thing',
     "Nummer 1234567890",
     "https://drill:pass@proxy.contoso.example:3128/",
     "line one\nline two",
@@ -102,11 +102,11 @@ def test_no_place_of_a_message_lets_a_text_through(mask: Mask, secret: str) -> N
         f"<a:To>{text}</a:To><a:Action>{text}</a:Action><a:MessageID>{text}</a:MessageID><w:ResourceURI>{text}"
         "</w:ResourceURI><w:SelectorSet>"
         f'<w:Selector Name="Name">{text}</w:Selector><w:Selector Name="X">{text}</w:Selector></w:SelectorSet>'
-        f'<w:Other at={quoted} Code={quoted} type={quoted} xml:lang={quoted}>{text}</w:Other>'
+        f"<w:Other at={quoted} Code={quoted} type={quoted} xml:lang={quoted}>{text}</w:Other>"
     )
     body = (
         f"<s:Fault><s:Code><s:Value>{text}</s:Value></s:Code><s:Reason><s:Text>{text}</s:Text></s:Reason><s:Detail>"
-        f"<w:FaultDetail>{text}</w:FaultDetail><f:WSManFault Code=\"5\" Machine={quoted}><f:Message>"
+        f'<w:FaultDetail>{text}</w:FaultDetail><f:WSManFault Code="5" Machine={quoted}><f:Message>'
         f"<f:ProviderFault provider={quoted} path={quoted}>{text}</f:ProviderFault></f:Message></f:WSManFault>"
         f"<ParameterInfo>{text}</ParameterInfo><Operation>{text}</Operation><error_Code>{text}</error_Code>"
         f"<MessageID>{text}</MessageID><error_WindowsErrorMessage><![CDATA[{secret}]]></error_WindowsErrorMessage>"
