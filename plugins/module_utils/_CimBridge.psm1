@@ -309,7 +309,8 @@ function ConvertTo-AnswerTable {
                 $row[$i] = @(foreach ($item in $value) { ConvertTo-Answer -Value $item })
             }
             else {
-                $row[$i] = ConvertTo-Answer -Value $value
+                # Of the object itself: not every platform's list of properties gives out references.
+                $row[$i] = ConvertTo-Answer -Value $one.($names[$i])
             }
         }
         $null = $tables[$className].rows.Add($row)
