@@ -309,8 +309,7 @@ function ConvertTo-AnswerTable {
                 $row[$i] = @(foreach ($item in $value) { ConvertTo-Answer -Value $item })
             }
             else {
-                # Of the object itself: not every platform's list of properties gives out references.
-                $row[$i] = ConvertTo-Answer -Value $one.($names[$i])
+                $row[$i] = ConvertTo-Answer -Value $value
             }
         }
         $null = $tables[$className].rows.Add($row)
