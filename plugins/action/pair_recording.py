@@ -29,7 +29,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "do": {"type": "str", "choices": ["record", "report"], "default": "record"},
     "directory": {"type": "path", "required": True},
-    "mask_key": {"type": "str", "no_log": True},
+    "mask_key": {"type": "str", "required": True, "no_log": True},
     "transports": {
         "type": "list",
         "elements": "str",
@@ -43,7 +43,9 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "job_timeout": {"type": "int", "default": 600},
 }
 
-RECORDING, REPORT, PART = "recording.json", "report.txt", "part-{}.json"
+RECORDING, REPORT = "recording.json", "report.txt"
+PART = "part-{key}-{host}.json"
+"""Both are digests: a part left behind says of what host it is to nobody, and belongs to no other recording."""
 
 # What carries the messages, where it is installed.
 LIBRARIES = ("pywinrm", "pypsrp", "requests", "requests-ntlm", "requests-credssp", "pyspnego", "xmltodict", "urllib3")
@@ -58,6 +60,12 @@ class ActionModule(_action.ReplicaAction):
         try:
             arguments = self._arguments()
             directory = Path(arguments["directory"]).absolute()
+            if (directory / RECORDING).exists():
+                raise ReplicaError(
+                    ErrorClass.INVALID_ARGUMENT,
+                    f"{directory} holds a recording already.",
+                    hint="Take another directory, or move the recording away.",
+                )
             act = self._report if arguments["do"] == "report" else self._record
             result.update(act(directory, arguments, task_vars or {}))
         except ReplicaError as error:
@@ -68,7 +76,7 @@ class ActionModule(_action.ReplicaAction):
         return result
 
     def check(self, arguments: dict[str, t.Any], written: t.Mapping[str, t.Any]) -> None:
-        if arguments["do"] == "record" and not arguments["mask_key"]:
+        if not arguments["mask_key"]:
             raise ReplicaError(ErrorClass.INVALID_ARGUMENT, "mask_key is empty.")
         _action.names_in(written, "vm")
         arguments["vm"] = (arguments["vm"] or "").strip()
@@ -81,8 +89,8 @@ class ActionModule(_action.ReplicaAction):
 
     def _record(self, directory: Path, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         name = str(task_vars.get("inventory_hostname", ""))
-        key = arguments["mask_key"].encode("utf-8")
-        recorder = recording.Recorder(Mask(key))
+        mask = Mask(arguments["mask_key"].encode("utf-8"))
+        recorder = recording.Recorder(mask)
         openers: dict[str, t.Any] = {
             "powershell": lambda one: over_powershell.open_session(
                 self._connection, one.listening(self._bridge(task_vars))
@@ -97,9 +105,17 @@ class ActionModule(_action.ReplicaAction):
                 arguments["vm"], time.sleep, time.monotonic, arguments["poll_interval"], arguments["job_timeout"]
             )
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part, said = record(recorder, name, {one: openers[one] for one in arguments["transports"]}, order)
-        # Not the name of the host: a part that was left behind gives away nothing.
-        file = directory / PART.format(recorder.mask.text(name.lower()).rpartition("-")[2])
+        file = directory / PART.format(key=mask.digest(""), host=mask.digest(name))
+        _write(file, "")  # what cannot be written is better known before anything is asked
+        try:
+            part, said = record(recorder, name, {one: openers[one] for one in arguments["transports"]}, order)
+        except BaseException:
+            if order is not None:
+                where = f"while a failover and a revert were tried on {order.vm!r}"
+                _action.Talk(name, self._task.no_log).say(f"ended from outside, perhaps {where}: look at that VM")
+            raise
+        hosts = task_vars.get("ansible_play_hosts_all") or [name]
+        part["place"] = hosts.index(name) if name in hosts else len(hosts)
         _write(file, json.dumps(part))
         over = [f"{transport}: {missing or 'recorded'}" for transport, missing in part["transports"].items()]
         return {
@@ -109,15 +125,10 @@ class ActionModule(_action.ReplicaAction):
         }
 
     def _report(self, directory: Path, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        parts = sorted(directory.glob(PART.format("*")))
+        digest = Mask(arguments["mask_key"].encode("utf-8")).digest("")
+        parts = [path for path in directory.glob(PART.format(key=digest, host="*")) if path.stat().st_size]
         if not parts:
             raise ReplicaError(ErrorClass.INVALID_ARGUMENT, f"No host was recorded in {directory}.")
-        if (directory / RECORDING).exists():
-            raise ReplicaError(
-                ErrorClass.INVALID_ARGUMENT,
-                f"{directory} holds a recording already.",
-                hint="Take another directory, or move the recording away.",
-            )
         whole = recording.document([json.loads(part.read_text("utf-8")) for part in parts], made_with())
         whole["report"] = report(evidence(whole))
         _write(directory / RECORDING, recording.written(whole))

@@ -152,14 +152,15 @@ class Mask:
         return self._name(text)
 
     def _name(self, text: str) -> str:
-        return _in_case_of(text, "Name") + "-" + self._digest(text)
+        return _in_case_of(text, "Name") + "-" + self.digest(text)
 
     def _guid(self, guid: str) -> str:
         if guid.upper() in KNOWN_GUIDS or _PSEUDONYM.fullmatch(guid):
             return guid
-        return _in_case_of(guid, f"FeedFace-0000-4000-8000-{self._digest(guid)}")
+        return _in_case_of(guid, f"FeedFace-0000-4000-8000-{self.digest(guid)}")
 
-    def _digest(self, text: str) -> str:
+    def digest(self, text: str) -> str:
+        """What stands for a text until the hosts are together. Upper and lower case are one text."""
         return hmac.new(self._key, text.casefold().encode("utf-8"), hashlib.sha256).hexdigest()[:_DIGITS]
 
     def structured(self, text: str, numbers: re.Pattern[str] = re.compile(r"[0-9]{1,3}")) -> str:

@@ -95,8 +95,12 @@ class Recorder:
 
 
 def document(parts: t.Sequence[Json], made_with: Mapping[str, str]) -> Json:
-    """One recording of the parts, with replacements counted from 1. The report is still empty."""
-    texts = renumbered([json.dumps(part) for part in sorted(parts, key=lambda part: str(part["host"]))])
+    """One recording of the parts, with replacements counted from 1. The report is still empty.
+
+    A part may have a ``place``, so that two recordings of the same hosts have them in the same order.
+    """
+    ordered = sorted(parts, key=lambda part: int(part.get("place", 0)))
+    texts = renumbered([json.dumps({name: part[name] for name in part if name != "place"}) for part in ordered])
     return {
         "format": FORMAT,
         "version": VERSION,

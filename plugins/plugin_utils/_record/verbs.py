@@ -146,8 +146,7 @@ def perform(
         play.play()
     except _Stopped as error:
         stopped = str(error)
-    finally:
-        end = play.look(Moment.END)
+    end = play.look(Moment.END)
     return Ending(stopped, end.mode, end.state, end.power)
 
 
