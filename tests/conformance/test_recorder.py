@@ -124,7 +124,11 @@ def recorded(
 ) -> Recorded:
     """Record the hosts of a running lab over WS-Management, with verbs on a VM unless the name is empty."""
     parts, said = [], []
-    order = Verbs(vm, lab.world.advance, lambda: lab.world.time.timestamp(), 0.5, 60) if vm else None
+
+    def clock() -> float:
+        return lab.world.time.timestamp()
+
+    order = Verbs(vm, lab.world.advance, clock, 0.5, 60) if vm else None
     for name, host in lab.hosts.items():
         if hosts and name not in hosts:
             continue
