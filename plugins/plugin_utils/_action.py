@@ -78,7 +78,7 @@ class ReplicaAction(ActionBase):
         try:
             arguments = self._arguments()
             transport = self._transport(arguments["transport"], variables)
-            session = open_session(transport, self._connection, self._bridge(variables), become=_becomes(self))
+            session = open_session(transport, self._connection, self._bridge(variables), become=becomes(self))
             result["transport"] = session.transport
             result.update(self.act(session, arguments, talk))
         except CimError as error:
@@ -196,7 +196,7 @@ def _flight(run: Run) -> str:
     return f"VM {run.before.name!r} ({run.before.id}): {run.doing}" + (f", job {job}" if job else "")
 
 
-def _becomes(action: ActionBase) -> bool:
+def becomes(action: ActionBase) -> bool:
     return bool(getattr(action._connection, "become", None)) or bool(action._play_context.become)
 
 
