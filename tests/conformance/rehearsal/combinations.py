@@ -35,6 +35,8 @@ COMBINATIONS = (
     Combination("winrm-https", "winrm", "basic", https=True),
     Combination("psrp-ntlm", "psrp", "ntlm"),
     Combination("psrp-https", "psrp", "basic", https=True),
+    Combination("powershell-winrm", "winrm", "ntlm", transport="powershell", carries="powershell"),
+    Combination("powershell-psrp", "psrp", "ntlm", transport="powershell", carries="powershell"),
 )
 """The first is the one that the others are compared with."""
 

@@ -22,6 +22,8 @@ from replica_lab.lab import Lab
 from rehearsal.combinations import Combination
 from rehearsal.stories import FAILOVER, Story
 
+from replica_lab.powershell.engine import Engine
+ENGINE = Engine.find()
 ROOT = Path(__file__).parents[3]
 FORKS = 8
 POLL_INTERVAL = 0.1
@@ -69,7 +71,7 @@ def perform(combination: Combination, stories: t.Sequence[Story], directory: Pat
         labs = {}
         for story in stories:
             scenario = {**story.scenario, "clock": {"rate": 0}}
-            lab = Lab(scenario, https=combination.https, faults=story.faults, control_port=0)
+            lab = Lab(scenario, https=combination.https, faults=story.faults, control_port=0, powershell=ENGINE)
             labs[story.slug] = stack.enter_context(lab)
         first = {slug: lab.world.snapshot() for slug, lab in labs.items()}
         (directory / "inventory.json").write_text(json.dumps(inventory(combination, stories, labs)), "utf-8")
