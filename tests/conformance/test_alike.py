@@ -39,7 +39,7 @@ def performed(transport: str, **changes: t.Any) -> Performance:
         "transport": transport,
         "changed": True,
         "msg": f"reverted by job {JOB_ID if transport == 'wsman' else OTHER_JOB_ID}",
-        "vms": [{"id": VM_ID, "outcome": "changed", "return_value": 4096, "started": f"2026-11-26T00:00:0{len(transport)}Z"}],
+        "vms": [{"id": VM_ID, "outcome": "changed", "started": f"2026-11-26T00:00:0{len(transport)}Z"}],
     }
     call = {"host": "HV-REPLICA", "method": "RevertFailover", "vm_id": VM_ID, "return_value": 4096}
     phase = Phase(

@@ -78,9 +78,8 @@ def told(
     ]
     told = "{{ {" + ", ".join(f"'{name}': {name}.answers" for name in LISTS) + "} | to_json }}"
     copy = {"content": told, "dest": str(tmp_path / "told"), "mode": "0600"}
-    tasks.append(
-        {"name": "Tell", "ansible.builtin.copy": copy, "delegate_to": "localhost", "vars": {"ansible_connection": "local"}}
-    )
+    here = {"delegate_to": "localhost", "vars": {"ansible_connection": "local"}}
+    tasks.append({"name": "Tell", "ansible.builtin.copy": copy, **here})
     play = {"name": "Bridge", "hosts": "HV-REPLICA", "gather_facts": False, "tasks": tasks}
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(running.inventory(request.param)), "utf-8")
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]), "utf-8")

@@ -9,8 +9,8 @@ user its cmdlets stand for, and is worthless once the process has ended.
 
 Wire faults strike here too, so that a story can be told over either transport: a cmdlet's call is an Enumerate,
 a Get or an Invoke like the request that it stands for. Where a connection would be dropped, the process is
-killed, and the connection that waits for its output is dropped; where an answer would be half or garbage, the process's output is. ``PowerShell`` is the operation of a
-process, or of a pipeline of a PSRP session, as a whole.
+killed, and the connection that waits for its output is dropped; where an answer would be half or garbage, the
+process's output is. ``PowerShell`` is the operation of a process, or of a pipeline of a PSRP session, as a whole.
 """
 
 from __future__ import annotations
