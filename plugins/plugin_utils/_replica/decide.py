@@ -112,6 +112,19 @@ class Fact(enum.Enum):
     POINT = "it has the recovery point"
     OTHER_POINT = "it is failed over in another way or to another point"
     TO_BE_STARTED = "`start_vm`, and it is off"
+    # Of test copies
+    UNPROVEN_COPY = "what the host names as its test copy is not in the mode of one"
+    COPY_TO_BE_CONNECTED = "an adapter of its test copy is not on `switch`"
+    COPY_TO_BE_STARTED = "`start_vm`, and its test copy is off"
+    COPY_WITHOUT_CONNECTION = "its test copy has an adapter without connection settings, or none at all"
+    COPY_ON_PRODUCTION = "its test copy is on a switch that the replica uses, and `switch` names no other"
+    COPY_ON = "a test copy is running or paused"
+    COPY_CHANGING = "a test copy is changing its power"
+    COPY_POWER_UNKNOWN = "a test copy shows a power that nobody documented"
+    COPY_MEANT = "named itself, or an orphan with `orphans=remove`"
+    SWITCH_MISSING = "the host has no switch of that name"
+    SWITCH_AMBIGUOUS = "the host has several switches of that name"
+    SWITCH_OF_REPLICA = "`switch` is one that the replica uses"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model impo
     Host,
     Job,
     Relationship,
+    TestCopy,
     VirtualMachine,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
@@ -108,6 +109,11 @@ def job_dict(job: Job | None) -> JsonDict | None:
     }
 
 
+def copy_dict(copy: TestCopy) -> JsonDict:
+    """A test copy."""
+    return {"id": copy.id, "name": copy.name, **named("power", Power, copy.power)}
+
+
 def protection(run: Run) -> str:
     """Whether the VM is protected again, as far as this side alone can tell.
 
@@ -125,7 +131,7 @@ def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
     vm = run.before
     shown = run.after or vm
     outcome = run.outcome or Outcome.FAILED
-    copy = vm.test_copies[0] if vm.test_copies else None
+    copy = shown.test_copies[0] if shown.test_copies else None
     primary = vm.relationship(0)
     return {
         "id": vm.id,
@@ -141,7 +147,7 @@ def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
         "failed_over_point": _failed_over_point(run),
         "last_replication_time": time_text(shown.last_replication_time),
         "peer_host": vm.peer_host,
-        "test_copy": {"id": copy.id, "name": copy.name} if copy else None,
+        "test_copy": copy_dict(copy) if copy else None,
         "protection": protection(run),
         "powered_off": run.powered_off,
         "started": time_text(run.started),
@@ -198,9 +204,9 @@ def _what(run: Run, order: Order) -> str:
         return f"{row.reason}{_jobs_text(run.before)}"
     if outcome is Outcome.CHANGED:
         after = run.after
-        state = name_of(ReplicationState, after.state) if after else ""
+        state = f"; it is now {name_of(ReplicationState, after.state)}" if after else ""
         lost = " Its answer had been lost, and the state shows that it worked." if run.lost else ""
-        return f"{row.reason} {noun} is done; it is now {state}.{lost}"
+        return f"{row.reason} {noun} is done{state}.{lost}"
     if outcome is Outcome.WOULD_CHANGE:
         return f"{row.reason} It would be {target.done}.{_FIRST.get(run.decision.power_off, '')}"
     if outcome is Outcome.WOULD_WAIT:
@@ -406,13 +412,18 @@ def message(host: str, order: Order, counts: t.Mapping[Outcome, int], troubles: 
 
 def diff_of(run: Run, order: Order, host: str) -> JsonDict:
     """Before and after of one VM. In check mode the state is named by what is certain: that it is left."""
-    before = state_dict(run.before)
+    before = {**state_dict(run.before), **order.verb.lines(run.before)}
     if order.check_mode:
-        after = {**before, "state": order.verb.target.foretold, "state_raw": None}
+        after = {**before, **order.verb.foretold(run.before)}
+        if order.verb.target.foretold:
+            after.update(state=order.verb.target.foretold, state_raw=None)
         if run.decision.power_off:
             after.update(named("power", Power, Power.OFF))
     else:
-        after = state_dict(run.after) if run.after else dict.fromkeys(before, "unknown")
+        gone = "gone" if run.gone and order.verb.ends_in_absence else "unknown"
+        after = (
+            {**state_dict(run.after), **order.verb.lines(run.after)} if run.after else dict.fromkeys(before, gone)
+        )
     header = f"{run.before.name} ({run.before.id}) on {host}"
     return {
         "before_header": header,
@@ -432,9 +443,10 @@ def diff_text(diffs: t.Iterable[t.Mapping[str, str]]) -> str:
 
 def _diff_text(state: t.Mapping[str, t.Any]) -> str:
     lines = []
-    for key in ("mode", "state", "power"):
-        raw = state.get(f"{key}_raw")
-        lines.append(f"{key}: {state[key]}" + ("" if raw is None else f" ({raw})"))
+    for key in state:
+        if key != "health" and not key.endswith("_raw"):
+            raw = state.get(f"{key}_raw")
+            lines.append(f"{key}: {state[key]}" + ("" if raw is None or raw == state[key] else f" ({raw})"))
     return "\n".join(lines) + "\n"
 
 

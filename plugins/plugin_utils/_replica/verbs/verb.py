@@ -150,6 +150,28 @@ class Verb:
     def reading(self, before: VirtualMachine, after: VirtualMachine) -> Reading:
         raise NotImplementedError
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the host is read once more when the acts are done, for acts that only then can be known."""
+        return False
+
+    @property
+    def ends_in_absence(self) -> bool:
+        """Whether a VM that is no longer on the host is in the wanted state."""
+        return False
+
+    def moved(self, before: VirtualMachine, after: VirtualMachine) -> bool:
+        """Whether two readings differ in what the acts of this verb change on the way."""
+        return (after.power, after.state) != (before.power, before.state)
+
+    def lines(self, vm: VirtualMachine) -> dict[str, str]:
+        """What a diff shows of a reading, beside mode, state and power."""
+        return {}
+
+    def foretold(self, before: VirtualMachine) -> dict[str, str]:
+        """The same as check mode foretells it."""
+        return {}
+
     def warning(self, decision: Decision) -> str:
         """What is lost on the way by what was decided, though the task allowed it; empty for nothing."""
         return ""
