@@ -20,7 +20,8 @@ def conclude(verb: Verb, run: Run) -> None:
     reading = None if after is None else verb.reading(before, after)
     if run.gone and verb.ends_in_absence and run.sent:
         reading = Reading.LEFT
-    if run.succeeded and reading is Reading.LEFT:
+    traceless = verb.leaves_no_trace and reading is Reading.PENDING
+    if run.succeeded and (reading is Reading.LEFT or traceless):
         run.outcome, run.changed, run.certainty = Outcome.CHANGED, True, Certainty.CHANGED
         return
     run.changed = True

@@ -91,8 +91,31 @@ EXTRA: dict[str, Query] = {
 }
 """What can be read beside the six queries, each for one query more."""
 
-# Windows Server 2012 has no such class.
-_OPTIONAL = (RELATIONSHIPS,)
+SETTINGS_AGAIN = (
+    "InstanceID",
+    "AdditionalSettings",
+    "ApplicationConsistentSnapshotInterval",
+    "AuthenticationType",
+    "AutoResynchronizeEnabled",
+    "AutoResynchronizeIntervalEnd",
+    "AutoResynchronizeIntervalStart",
+    "BypassProxyServer",
+    "CertificateThumbPrint",
+    "CompressionEnabled",
+    "IncludedDisks",
+    "PrimaryConnectionPoint",
+    "RecoveryConnectionPoint",
+    "RecoveryHistory",
+    "RecoveryServerPortNumber",
+    "ReplicateHostKvpItems",
+    "ReplicationInterval",
+    "ReplicationProvider",
+    "RootCertificateThumbPrint",
+)
+"""What of Msvm_ReplicationSettingData is told to the host again where some of it is to change."""
+
+# Windows Server 2012 has no relationships, and nobody says that every host has adapters of the old kind.
+_OPTIONAL = (RELATIONSHIPS, EMULATED_ADAPTERS)
 
 # A longer list of conditions costs the host more than the few instances it spares.
 _NARROW = 40
@@ -453,6 +476,11 @@ def _settings(instances: t.Iterable[Instance]) -> dict[str, tuple[Settings, ...]
                 recovery_port=_number(instance.get("RecoveryServerPortNumber")),
                 authentication_type=_number(instance.get("AuthenticationType")),
                 replication_interval=_number(instance.get("ReplicationInterval")),
+                id=_text(instance.get("InstanceID")),
+                reference=instance.reference,
+                stated=tuple(
+                    (name, instance.get(name)) for name in SETTINGS_AGAIN if instance.get(name) is not None
+                ),
             )
         )
     return {vm_id: tuple(sorted(found, key=lambda one: one.index)) for vm_id, found in result.items()}

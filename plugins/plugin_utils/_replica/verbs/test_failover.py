@@ -78,7 +78,7 @@ PRESENT = Target(
     noun="the test failover",
     action="test_failover",
     done="given a test copy as the task describes it",
-    foretold="",
+    foretold="unchanged",
     own_jobs=frozenset({JobType.INITIATE_TEST_REPLICA}),
     rows=(
         *gates("a test failover"),
@@ -154,7 +154,7 @@ PRESENT = Target(
         Row(
             Effect.REFUSE,
             "The VM is failed over itself.",
-            ErrorClass.FAILED_OVER,
+            ErrorClass.IN_FAILOVER,
             modes=REPLICA,
             states=frozenset({_S.FAILED_OVER}),
         ),
@@ -234,7 +234,7 @@ ABSENT = Target(
     noun="the removal of the test copy",
     action="remove_test_copy",
     done="without a test copy",
-    foretold="",
+    foretold="unchanged",
     own_jobs=frozenset({JobType.REMOVE_TEST_REPLICA, JobType.DESTROY_VM}),
     rows=(
         Row(
@@ -420,7 +420,8 @@ class MakeTestCopy(_OfCopies):
         return Reading.LEFT if Fact.TEST_COPY in facts and not short & facts else Reading.PENDING
 
     def lines(self, vm: VirtualMachine) -> dict[str, str]:
-        return {"test_copy": "; ".join(self._text(vm, copy) for copy in vm.test_copies) or "none"}
+        copies = "; ".join(self._text(vm, copy) for copy in vm.test_copies)
+        return {**super().lines(vm), "test_copy": copies or "none"}
 
     def _text(self, vm: VirtualMachine, copy: TestCopy) -> str:
         names = {switch.id: switch.name for switch in vm.switches}
@@ -428,8 +429,8 @@ class MakeTestCopy(_OfCopies):
         network = f", on {', '.join(on) or 'no switch'}" if self.goes_on else ""
         return f"{copy.name} ({copy.id}), {name_of(Power, copy.power)}{network}"
 
-    def foretold(self, before: VirtualMachine) -> dict[str, str]:
-        copies = [f"{copy.name} ({copy.id})" for copy in before.test_copies] or ["a new VM"]
+    def foretold(self, vm: VirtualMachine, decision: Decision) -> dict[str, str]:
+        copies = [f"{copy.name} ({copy.id})" for copy in vm.test_copies] or ["a new VM"]
         more = (f", on {self.switch}" if self.switch else "") + (", running" if self.start_vm else "")
         return {"test_copy": "; ".join(f"{copy}{more}" for copy in copies)}
 
@@ -487,12 +488,12 @@ class RemoveTestCopy(_OfCopies):
 
     def lines(self, vm: VirtualMachine) -> dict[str, str]:
         if is_test_copy(vm):
-            return {}
+            return super().lines(vm)
         texts = (f"{copy.name} ({copy.id}), {name_of(Power, copy.power)}" for copy in vm.test_copies)
-        return {"test_copy": "; ".join(texts) or "none"}
+        return {**super().lines(vm), "test_copy": "; ".join(texts) or "none"}
 
-    def foretold(self, before: VirtualMachine) -> dict[str, str]:
-        return dict.fromkeys(("mode", "state", "power"), "gone") if is_test_copy(before) else {"test_copy": "none"}
+    def foretold(self, vm: VirtualMachine, decision: Decision) -> dict[str, str]:
+        return dict.fromkeys(self.lines(vm), "gone") if is_test_copy(vm) else {"test_copy": "none"}
 
 
 # --- copies ---------------------------------------------------------------------------------------------
