@@ -78,7 +78,7 @@ class ReplicaAction(ActionBase):
         try:
             arguments = self._arguments()
             transport = self._transport(arguments["transport"], variables)
-            session = open_session(transport, self._connection, self._bridge(variables), become=_becomes(self))
+            session = open_session(transport, self._connection, self._bridge(variables), become=becomes(self))
             result["transport"] = session.transport
             result.update(self.act(session, arguments, talk))
         except CimError as error:
@@ -159,9 +159,10 @@ class Talk:
     def progress(self, progress: Progress) -> None:
         if self.quiet:
             return
-        for name, phase, percent in progress.running:
-            share = "" if percent is None else f" {percent} %"
-            display.vv(f"{name}: {phase}{share}", host=self.host)
+        if display.verbosity >= 2:
+            # Not through display.vv, which writes to stdout.
+            for name, phase, percent in progress.running:
+                self.say(f"{name}: {phase}" + ("" if percent is None else f" {percent} %"))
         now = time.monotonic()
         if now < self._next or not progress.running:
             return
@@ -195,7 +196,7 @@ def _flight(run: Run) -> str:
     return f"VM {run.before.name!r} ({run.before.id}): {run.doing}" + (f", job {job}" if job else "")
 
 
-def _becomes(action: ActionBase) -> bool:
+def becomes(action: ActionBase) -> bool:
     return bool(getattr(action._connection, "become", None)) or bool(action._play_context.become)
 
 

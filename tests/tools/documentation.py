@@ -31,6 +31,11 @@ def public_modules() -> list[str]:
     ]
 
 
+def modules_with_actions() -> list[str]:
+    """The modules that are action plugins, internal ones among them."""
+    return sorted(path.stem for path in (ROOT / "plugins" / "action").glob("*.py") if path.stem != "__init__")
+
+
 @functools.cache
 def ansible_doc(*modules: str) -> dict[str, t.Any]:
     """What `ansible-doc` says of the modules: read by Ansible's own loaders, with the doc fragments merged in."""

@@ -31,7 +31,7 @@ from find_pwsh import NoPowerShell, find_pwsh
 BIN = Path(sys.executable).parent
 ENVIRONMENT = Path(sys.prefix)
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-STRICTLY_TYPED = ("_cim", "_replica")
+STRICTLY_TYPED = ("_cim", "_record", "_replica")
 
 
 @dataclass(frozen=True)

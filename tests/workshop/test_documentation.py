@@ -12,10 +12,10 @@ import typing as t
 
 import pytest
 import yaml
-from documentation import ansible_doc, module_of, public_modules, tasks
+from documentation import ansible_doc, module_of, modules_with_actions, tasks
 from tree import ROOT, files
 
-MODULES = public_modules()
+MODULES = modules_with_actions()
 ATTRIBUTES = {"action", "async", "become", "check_mode", "connection", "delegation", "diff_mode", "platform"}
 DOCUMENTS = [path for path in files() if path.endswith((".md", ".rst")) and path != "CHANGELOG.rst"]
 CODE_BLOCKS = {

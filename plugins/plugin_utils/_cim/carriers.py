@@ -62,6 +62,34 @@ class Carrier(t.Protocol):
         """Give the connection back. Never raises."""
 
 
+OnExchange = Callable[[bytes, t.Union[bytes, CimError]], None]
+"""Hears of a message and its answer, or of the error that came in place of one."""
+
+
+class Tapped:
+    """A carrier to whose exchanges somebody listens. What the listener raises, it raises to the sender."""
+
+    def __init__(self, carrier: Carrier, on_exchange: OnExchange) -> None:
+        self._carrier = carrier
+        self._on_exchange = on_exchange
+        self.address = carrier.address
+
+    def exchange(self, message: bytes, *, changes: bool) -> bytes:
+        try:
+            answer = self._carrier.exchange(message, changes=changes)
+        except CimError as error:
+            self._on_exchange(message, error)
+            raise
+        self._on_exchange(message, answer)
+        return answer
+
+    def reset(self) -> None:
+        self._carrier.reset()
+
+    def close(self) -> None:
+        self._carrier.close()
+
+
 # --- what went wrong -------------------------------------------------------------------------------
 
 

@@ -73,12 +73,14 @@ def open_session(
     *,
     operation_timeout: int = OPERATION_TIMEOUT,
     read_timeout: int = READ_TIMEOUT,
+    on_exchange: carriers.OnExchange | None = None,
 ) -> WsManSession:
     """A session on an Ansible connection plugin, which need not be connected yet.
 
-    ``become``: whether the task asks for it. Nothing is sent to the host, except that a ``winrm`` connection with
-    several transports finds out which of them works. Raises CimError: UNSUPPORTED where WS-Management cannot do
-    what the connection promises, AUTHENTICATION, CERTIFICATE or CONNECTION where the plugin itself failed.
+    ``become``: whether the task asks for it. ``on_exchange`` hears of every message and its answer. Nothing is sent
+    to the host, except that a ``winrm`` connection with several transports finds out which of them works. Raises
+    CimError: UNSUPPORTED where WS-Management cannot do what the connection promises, AUTHENTICATION, CERTIFICATE or
+    CONNECTION where the plugin itself failed.
     """
     transport = getattr(connection, "transport", None)
     openers = {"winrm": carriers.open_winrm, "psrp": carriers.open_psrp}
@@ -95,6 +97,8 @@ def open_session(
             hint="Connect as a user who may manage Hyper-V, without become, or use transport=powershell.",
         )
     carrier = openers[transport](connection, read_timeout)
+    if on_exchange is not None:
+        carrier = carriers.Tapped(carrier, on_exchange)
     return WsManSession(carrier, operation_timeout=operation_timeout)
 
 
