@@ -121,7 +121,7 @@ _OPTIONAL = (RELATIONSHIPS, EMULATED_ADAPTERS)
 _NARROW = 40
 
 _GUID = re.compile(r"\A\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?\Z", re.IGNORECASE)
-_OF_A_VM = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\\\", re.IGNORECASE)
+_OF_A_VM = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\", re.IGNORECASE)
 _SWITCH_PATH = re.compile(r":Msvm_VirtualEthernetSwitch\..*\bName=[\"']([0-9a-f-]{36})[\"']", re.IGNORECASE)
 _HVR = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\HVR(?:\\([01]))?\Z", re.IGNORECASE)
 _ENABLED = 2
