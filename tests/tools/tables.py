@@ -38,10 +38,19 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
     RETURN_CODES,
     ErrorClass,
 )
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.absent import ABSENT
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.as_replica import AS_REPLICA
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.committed import COMMITTED
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.continued import CONTINUED
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.enabled import ENABLED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.failed_over import FAILED_OVER
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.prepared import PREPARED
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.replicating import REPLICATING
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.resynchronized import RESYNCHRONIZED
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reversed import REVERSED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import REVERTED
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.started import STARTED
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.suspended import SUSPENDED
 from tree import ROOT
 
 PAGE = ROOT / "docs" / "design.md"
@@ -117,7 +126,24 @@ def return_codes() -> str:
     return table(("code", "meaning", "error class", "treated like a lost answer"), rows)
 
 
-TARGETS = {target.name: target for target in (REVERTED, PREPARED, FAILED_OVER, COMMITTED)}
+TARGETS = {
+    target.name: target
+    for target in (
+        REVERTED,
+        PREPARED,
+        FAILED_OVER,
+        COMMITTED,
+        ENABLED,
+        STARTED,
+        REPLICATING,
+        SUSPENDED,
+        RESYNCHRONIZED,
+        REVERSED,
+        AS_REPLICA,
+        CONTINUED,
+        ABSENT,
+    )
+}
 
 TABLES: dict[str, Callable[[], str]] = {
     **{name: functools.partial(decisions, target) for name, target in TARGETS.items()},

@@ -295,8 +295,9 @@ class Conductor:
         return due + queued
 
     def _steps(self, run: Run) -> list[Step]:
-        act = run.act
-        return [Guard(run.before.id, act.guarded, act.expected), Call(run.before.id, act.call)]
+        act, chain = run.act, run.before.id
+        guards = [Guard(chain, reference, expected) for reference, expected in act.guards]
+        return [*guards, Call(chain, act.call)]
 
     def _watched(self) -> list[Run]:
         return [
@@ -551,7 +552,7 @@ class Conductor:
             self._ended_well(run)
             return
         moves_power = act.part in (Part.TURN_OFF, Part.AFTER)
-        moved = vm.power != run.before.power if moves_power else vm.state != run.before.state
+        moved = vm.power != run.before.power if moves_power else vm.position[1:] != run.before.position[1:]
         if self.order.wait and not run.job_gone and reading is Reading.PENDING and moved:
             run.polls = 0  # something changes the VM, though its job does not show
         if run.polls >= SETTLE_POLLS:
@@ -735,5 +736,7 @@ class Conductor:
 
     def _settled_in(self, run: Run) -> bool:
         return run.after is not None and not (
-            run.succeeded and self.order.verb.reading(run.before, run.after) is Reading.PENDING
+            run.succeeded
+            and not self.order.verb.leaves_no_trace
+            and self.order.verb.reading(run.before, run.after) is Reading.PENDING
         )

@@ -112,6 +112,17 @@ class Fact(enum.Enum):
     POINT = "it has the recovery point"
     OTHER_POINT = "it is failed over in another way or to another point"
     TO_BE_STARTED = "`start_vm`, and it is off"
+    # Of a relationship
+    SECOND = "`relationship=1`"
+    SENDS = "it is the sending end of the relationship"
+    NO_RELATIONSHIP = "it has no such relationship"
+    FORCED = "`force`"
+    FAILOVER_WAS_PLANNED = "its failover is a planned one"
+    NO_SERVER = "neither the task nor its settings say to which server it shall replicate"
+    NO_CERTIFICATE = "authentication by certificate, and no thumbprint"
+    CANNOT_EXTEND = "its relationship 0 is not replicating"
+    OTHER_SERVER = "it replicates to another server than `replica_server`"
+    DIFFERS = "a setting differs from what the task says"
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,8 @@ class Target:
     """What check mode can say of the state after it."""
     changing: frozenset[int] = frozenset()
     """States that mean something only when no data is moved: the host shows them while it is still on the way."""
+    ends: frozenset[int] = frozenset()
+    """Types of jobs that a call may end, and so does not wait for: they count as background."""
 
 
 @dataclass(frozen=True)
@@ -197,8 +210,20 @@ REPLICA = frozenset({ReplicationMode.REPLICA, ReplicationMode.EXTENDED_REPLICA})
 PRIMARY = frozenset({ReplicationMode.PRIMARY})
 
 
-def gates(noun: str, changing: frozenset[int] = frozenset()) -> tuple[Row, ...]:
-    """The rows that a table of a verb begins with. ``changing``: see :class:`Target`."""
+def gates(noun: str, changing: frozenset[int] = frozenset(), *, unreplicated: bool = False) -> tuple[Row, ...]:
+    """The rows that a table of a verb begins with.
+
+    ``changing``: see :class:`Target`. ``unreplicated``: a VM that is not replicated takes part as well.
+    """
+    part = PAIR | {ReplicationMode.NONE} if unreplicated else PAIR
+    outside = (
+        Row(
+            Effect.REFUSE,
+            "The VM is not replicated.",
+            ErrorClass.NOT_REPLICATED,
+            modes=frozenset({ReplicationMode.NONE}),
+        ),
+    )
     moved = (
         Row(
             Effect.REFUSE,
@@ -210,12 +235,7 @@ def gates(noun: str, changing: frozenset[int] = frozenset()) -> tuple[Row, ...]:
         ),
     )
     return (
-        Row(
-            Effect.REFUSE,
-            "The VM is not replicated.",
-            ErrorClass.NOT_REPLICATED,
-            modes=frozenset({ReplicationMode.NONE}),
-        ),
+        *(() if unreplicated else outside),
         Row(
             Effect.REFUSE,
             "The VM is the copy of a test failover.",
@@ -239,14 +259,14 @@ def gates(noun: str, changing: frozenset[int] = frozenset()) -> tuple[Row, ...]:
         Row(
             Effect.WAIT,
             f"{noun[0].upper()}{noun[1:]} of this VM runs already.",
-            modes=PAIR,
+            modes=part,
             jobs=frozenset({Jobs.OWN}),
         ),
         Row(
             Effect.REFUSE,
             "Another replication job of this VM runs.",
             ErrorClass.BUSY,
-            modes=PAIR,
+            modes=part,
             jobs=frozenset({Jobs.FOREIGN}),
         ),
         Row(
@@ -340,7 +360,7 @@ def jobs_seen(target: Target, jobs: t.Iterable[Job]) -> Jobs:
     for job in jobs:
         if job.type in target.own_jobs and job.running:
             seen = Jobs.OWN if seen is not Jobs.FOREIGN else seen
-        elif job.type in BACKGROUND_JOBS:
+        elif job.type in BACKGROUND_JOBS | target.ends:
             seen = Jobs.BACKGROUND if seen is Jobs.NONE else seen
         else:
             return Jobs.FOREIGN

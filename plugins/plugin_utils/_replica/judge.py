@@ -18,7 +18,8 @@ def conclude(verb: Verb, run: Run) -> None:
     """Outcome and certainty of a VM to which something was sent, from its last reading."""
     after, before = run.after, run.before
     reading = None if after is None else verb.reading(before, after)
-    if run.succeeded and reading is Reading.LEFT:
+    traceless = verb.leaves_no_trace and reading is Reading.PENDING
+    if run.succeeded and (reading is Reading.LEFT or traceless):
         run.outcome, run.changed, run.certainty = Outcome.CHANGED, True, Certainty.CHANGED
         return
     run.changed = True
@@ -31,7 +32,7 @@ def conclude(verb: Verb, run: Run) -> None:
         run.certainty = Certainty.UNKNOWN
     elif run.sent and reading is Reading.LEFT:
         run.certainty = Certainty.CHANGED
-    elif run.powered_off or run.asked_off or (after.power, after.state) != (before.power, before.state):
+    elif run.powered_off or run.asked_off or after.position != before.position:
         run.certainty = Certainty.BETWEEN_STATES
     else:
         run.certainty, run.changed = Certainty.NOTHING_CHANGED, False

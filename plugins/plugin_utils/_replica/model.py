@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import Reference
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import Reference, Value
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import numbers
 
 
@@ -66,6 +66,13 @@ class Settings:
     recovery_port: int | None = None
     authentication_type: int | None = None
     replication_interval: int | None = None
+    id: str = ""
+    reference: Reference | None = None
+    stated: tuple[tuple[str, Value], ...] = ()
+    """What of it can be said to the host again, by the names of the properties; without those that are NULL."""
+
+    def get(self, name: str) -> Value:
+        return dict(self.stated).get(name)
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,14 @@ class VirtualMachine:
 
     def relationship(self, index: int) -> Relationship | None:
         return next((found for found in self.relationships if found.index == index), None)
+
+    def settings_of(self, index: int) -> Settings | None:
+        return next((found for found in self.settings if found.index == index), None)
+
+    @property
+    def position(self) -> tuple[object, ...]:
+        """What a change of any kind moves: power, mode, and the state of each relationship."""
+        return self.power, self.mode, self.state, tuple((link.index, link.state) for link in self.relationships)
 
     @property
     def state_is_unknown(self) -> bool:

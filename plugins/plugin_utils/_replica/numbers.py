@@ -76,6 +76,21 @@ class FailoverType(enum.IntEnum):
     PLANNED = 3
 
 
+class AuthenticationType(enum.IntEnum):
+    """Page: Msvm_ReplicationSettingData, AuthenticationType."""
+
+    KERBEROS = 1
+    CERTIFICATE = 2
+
+
+class InitialReplicationType(enum.IntEnum):
+    """Page: StartReplication method of Msvm_ReplicationService."""
+
+    NETWORK = 1
+    EXPORT = 2
+    SEEDED = 3
+
+
 class Power(enum.IntEnum):
     """EnabledState. Page: Msvm_ComputerSystem for 0 to 10; the rest as microsoft/wmi names them.
 

@@ -37,6 +37,8 @@ class ErrorClass(enum.Enum):
     POINT_NOT_FOUND = "point_not_found"
     OTHER_POINT = "other_point"
     NOT_FAILED_OVER = "not_failed_over"
+    NOT_COMMITTED = "not_committed"
+    IN_FAILOVER = "in_failover"
     EXTENDED_PRESENT = "extended_present"
     NOT_FOUND = "not_found"
     SETTINGS_CONFLICT = "settings_conflict"
@@ -163,6 +165,10 @@ HINTS: dict[ErrorClass, str] = {
     "ones expire.",
     ErrorClass.OTHER_POINT: "Revert it first if the other point is meant; what the guest wrote since is lost by that.",
     ErrorClass.NOT_FAILED_OVER: "Fail the VM over first, or check that this is the right host.",
+    ErrorClass.NOT_COMMITTED: "Commit the failover first (module failover, state=committed, which is final), or "
+    "undo it with state=reverted.",
+    ErrorClass.IN_FAILOVER: "End the failover first: undo it with the module failover (state=reverted), or, on the "
+    "replica, keep it and turn the replication round with state=reversed.",
     ErrorClass.EXTENDED_PRESENT: "Remove the relationship 1 first, or continue the replication at the third site.",
     ErrorClass.NOT_FOUND: "Check the name that the message gives; the host shows no such object.",
     ErrorClass.SETTINGS_CONFLICT: "Nothing is removed or replaced silently. End the present relationship with "

@@ -84,12 +84,14 @@ def named(key: str, kind: t.Any, raw: int | None) -> JsonDict:
     return {key: name_of(kind, raw), f"{key}_raw": raw}
 
 
-def state_dict(vm: VirtualMachine) -> JsonDict:
-    """Mode, state, health and power of one reading."""
+def state_dict(vm: VirtualMachine, link: int = 0) -> JsonDict:
+    """Mode, state, health and power of one reading; state and health of this relationship."""
+    found = vm.relationship(link)
+    state, health = (vm.state, vm.health) if not link else (found.state, found.health) if found else (None, None)
     return {
         **named("mode", ReplicationMode, vm.mode),
-        **named("state", ReplicationState, vm.state),
-        **named("health", ReplicationHealth, vm.health),
+        **named("state", ReplicationState, state),
+        **named("health", ReplicationHealth, health),
         **named("power", Power, vm.power),
     }
 
@@ -126,14 +128,15 @@ def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
     shown = run.after or vm
     outcome = run.outcome or Outcome.FAILED
     copy = vm.test_copies[0] if vm.test_copies else None
-    primary = vm.relationship(0)
+    link = order.verb.link
+    relationship = vm.relationship(link) or shown.relationship(link)
     return {
         "id": vm.id,
         "name": vm.name,
-        "relationship_id": primary.id if primary else None,
-        **state_dict(shown),
-        "before": state_dict(vm),
-        "after": state_dict(run.after) if run.after is not None and not order.check_mode else None,
+        "relationship_id": relationship.id if relationship else None,
+        **state_dict(shown, link),
+        "before": state_dict(vm, link),
+        "after": state_dict(run.after, link) if run.after is not None and not order.check_mode else None,
         "action": order.verb.target.action if _acted(run) else "none",
         "changed": run.changed,
         "return_value": run.return_value,
@@ -170,9 +173,10 @@ def _sentence(run: Run, order: Order, host: str) -> str:
     """What happened, to which VM on which host, and what it means."""
     vm = run.before
     what = _what(run, order)
+    state = order.verb.state_of(vm)
     read = (
-        f"Read: mode {name_of(ReplicationMode, vm.mode)} ({vm.mode}), state {name_of(ReplicationState, vm.state)} "
-        f"({vm.state}), power {name_of(Power, vm.power)} ({vm.power})."
+        f"Read: mode {name_of(ReplicationMode, vm.mode)} ({vm.mode}), state {name_of(ReplicationState, state)} "
+        f"({state}), power {name_of(Power, vm.power)} ({vm.power})."
     )
     parts = [f"VM {vm.name!r} ({vm.id}) on {host}: {what}"]
     if run.error is not None or run.outcome is Outcome.NOT_ATTEMPTED:
@@ -198,7 +202,7 @@ def _what(run: Run, order: Order) -> str:
         return f"{row.reason}{_jobs_text(run.before)}"
     if outcome is Outcome.CHANGED:
         after = run.after
-        state = name_of(ReplicationState, after.state) if after else ""
+        state = name_of(ReplicationState, order.verb.state_of(after)) if after else ""
         lost = " Its answer had been lost, and the state shows that it worked." if run.lost else ""
         return f"{row.reason} {noun} is done; it is now {state}.{lost}"
     if outcome is Outcome.WOULD_CHANGE:
@@ -406,13 +410,11 @@ def message(host: str, order: Order, counts: t.Mapping[Outcome, int], troubles: 
 
 def diff_of(run: Run, order: Order, host: str) -> JsonDict:
     """Before and after of one VM. In check mode the state is named by what is certain: that it is left."""
-    before = state_dict(run.before)
+    before = order.verb.lines(run.before)
     if order.check_mode:
-        after = {**before, "state": order.verb.target.foretold, "state_raw": None}
-        if run.decision.power_off:
-            after.update(named("power", Power, Power.OFF))
+        after = {**before, **order.verb.foretold(run.before, run.decision)}
     else:
-        after = state_dict(run.after) if run.after else dict.fromkeys(before, "unknown")
+        after = order.verb.lines(run.after) if run.after else dict.fromkeys(before, "unknown")
     header = f"{run.before.name} ({run.before.id}) on {host}"
     return {
         "before_header": header,
@@ -430,12 +432,8 @@ def diff_text(diffs: t.Iterable[t.Mapping[str, str]]) -> str:
     )
 
 
-def _diff_text(state: t.Mapping[str, t.Any]) -> str:
-    lines = []
-    for key in ("mode", "state", "power"):
-        raw = state.get(f"{key}_raw")
-        lines.append(f"{key}: {state[key]}" + ("" if raw is None else f" ({raw})"))
-    return "\n".join(lines) + "\n"
+def _diff_text(lines: t.Mapping[str, str]) -> str:
+    return "".join(f"{name}: {value}\n" for name, value in lines.items())
 
 
 def relationship_dict(link: Relationship) -> JsonDict:

@@ -68,6 +68,29 @@ EXTRA: dict[str, Query] = {
 }
 """What can be read beside the six queries, each for one query more."""
 
+SETTINGS_AGAIN = (
+    "InstanceID",
+    "AdditionalSettings",
+    "ApplicationConsistentSnapshotInterval",
+    "AuthenticationType",
+    "AutoResynchronizeEnabled",
+    "AutoResynchronizeIntervalEnd",
+    "AutoResynchronizeIntervalStart",
+    "BypassProxyServer",
+    "CertificateThumbPrint",
+    "CompressionEnabled",
+    "IncludedDisks",
+    "PrimaryConnectionPoint",
+    "RecoveryConnectionPoint",
+    "RecoveryHistory",
+    "RecoveryServerPortNumber",
+    "ReplicateHostKvpItems",
+    "ReplicationInterval",
+    "ReplicationProvider",
+    "RootCertificateThumbPrint",
+)
+"""What of Msvm_ReplicationSettingData is told to the host again where some of it is to change."""
+
 # Windows Server 2012 has no such class.
 _OPTIONAL = (RELATIONSHIPS,)
 
@@ -377,6 +400,11 @@ def _settings(instances: t.Iterable[Instance]) -> dict[str, tuple[Settings, ...]
                 recovery_port=_number(instance.get("RecoveryServerPortNumber")),
                 authentication_type=_number(instance.get("AuthenticationType")),
                 replication_interval=_number(instance.get("ReplicationInterval")),
+                id=_text(instance.get("InstanceID")),
+                reference=instance.reference,
+                stated=tuple(
+                    (name, instance.get(name)) for name in SETTINGS_AGAIN if instance.get(name) is not None
+                ),
             )
         )
     return {vm_id: tuple(sorted(found, key=lambda one: one.index)) for vm_id, found in result.items()}

@@ -38,8 +38,10 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model impo
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
     JobType,
     Power,
+    ReplicationMode,
     ReplicationState,
     RequestedState,
+    name_of,
 )
 
 SERVICE = Reference.of("Msvm_ReplicationService")
@@ -91,6 +93,12 @@ class Act:
     """The types of the job that this call starts: by them it is found when its answer was lost."""
     shows: Callable[[VirtualMachine, VirtualMachine], Reading]
     """Whether a later reading shows the effect of this call."""
+    also: tuple[tuple[Reference, Expected], ...] = ()
+    """Further objects that are read right before the call, and what they must show."""
+
+    @property
+    def guards(self) -> tuple[tuple[Reference, Expected], ...]:
+        return ((self.guarded, self.expected), *self.also)
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,21 @@ class Verb:
         """Whether ``reading`` looks at more than mode, state, power and relationships."""
         return False
 
+    @property
+    def leaves_no_trace(self) -> bool:
+        """Whether a call may be carried out without anything to be read of it, as a time that is set for later."""
+        return False
+
+    @property
+    def link(self) -> int:
+        """The relationship whose state the verb looks at."""
+        return 0
+
+    def state_of(self, vm: VirtualMachine) -> int | None:
+        """The state of that relationship; of the primary one, what the VM itself shows."""
+        found = vm.relationship(self.link) if self.link else None
+        return found.state if found else None if self.link else vm.state
+
     def facts(self, vm: VirtualMachine) -> frozenset[Fact]:
         extended = vm.relationship(1)
         in_failover = (
@@ -133,7 +156,7 @@ class Verb:
         return frozenset(fact for fact, held in holds.items() if held)
 
     def situation(self, vm: VirtualMachine) -> Situation:
-        return Situation(vm.mode, vm.state, jobs_seen(self.target, vm.jobs), self.facts(vm))
+        return Situation(vm.mode, self.state_of(vm), jobs_seen(self.target, vm.jobs), self.facts(vm))
 
     def decide(self, vm: VirtualMachine) -> Decision:
         return decide(self.target, self.situation(vm), vm.power, self.running_vm)
@@ -150,6 +173,21 @@ class Verb:
     def reading(self, before: VirtualMachine, after: VirtualMachine) -> Reading:
         raise NotImplementedError
 
+    def lines(self, vm: VirtualMachine) -> dict[str, str]:
+        """What a diff shows of a reading."""
+        return {
+            "mode": said(ReplicationMode, vm.mode),
+            "state": said(ReplicationState, self.state_of(vm)),
+            "power": said(Power, vm.power),
+        }
+
+    def foretold(self, vm: VirtualMachine, decision: Decision) -> dict[str, str]:
+        """Those of the lines of which check mode can say what they would be."""
+        return {
+            "state": self.target.foretold,
+            **({"power": said(Power, Power.OFF)} if decision.power_off else {}),
+        }
+
     def warning(self, decision: Decision) -> str:
         """What is lost on the way by what was decided, though the task allowed it; empty for nothing."""
         return ""
@@ -157,6 +195,10 @@ class Verb:
     def hint(self, before: VirtualMachine, done: bool) -> str:
         """What a person should know about a call on this VM, foretold, under way or ``done``; empty for nothing."""
         return ""
+
+
+def said(kind: type[enum.IntEnum], raw: int | None) -> str:
+    return name_of(kind, raw) if raw is None else f"{name_of(kind, raw)} ({raw})"
 
 
 # --- building blocks -----------------------------------------------------------------------------------

@@ -79,3 +79,26 @@ def power_answer(power, how, can_shut_down=False):
     if power in CHANGING:
         return "wait", None, None
     return "refuse", ErrorClass.UNEXPECTED_STATE, None
+
+
+# Grids have one column a state, 0 to 22; what no verb has anything to say to:
+NEVER = {0: "0" * 23, 3: "t" * 23, 5: "?" * 23}
+WRONG = "w" * 12 + "b" + "w" * 10
+
+
+def letter_of(grid, mode, state):
+    if mode is None:
+        return "?"
+    same = set(grid[mode]) - {"b"}
+    return grid[mode][state] if state is not None else same.pop() if len(same) == 1 else "?"
+
+
+def busy_or_waiting(mode, jobs, own, state, moved, part=(1, 2, 4)):
+    """What other people's jobs make of it, before anything else is looked at; None where they do not matter."""
+    if mode not in part:
+        return None
+    if jobs == own:
+        return "wait", None, None
+    if jobs not in ("none", "background") or (jobs == "background" and state in moved):
+        return "refuse", ErrorClass.BUSY, None
+    return None

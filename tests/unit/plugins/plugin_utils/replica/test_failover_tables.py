@@ -27,18 +27,20 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb
 from ansible_collections.hyperv.replica.tests.unit.plugins.plugin_utils.replica.situations import (
     JOBS,
     MODES,
+    NEVER,
     POWERS,
     SHUTDOWN,
     STATES,
+    WRONG,
+    busy_or_waiting,
     job,
+    letter_of,
     machine,
     power_answer,
 )
 
 # One column a state, 0 to 22. "." nothing to do, "!" call, "w" wrong side, "n" not ready, "s" suspended or stopped,
 # "y" resynchronizing, "b" busy, "f" not failed over, "?" refused as unexpected, "0" not replicated, "t" a test copy.
-NEVER = {0: "0" * 23, 3: "t" * 23, 5: "?" * 23}
-WRONG = "w" * 12 + "b" + "w" * 10
 PREPARED = {**NEVER, 1: "nnn!.??ssyyyb??bs??????", 2: WRONG, 4: WRONG}
 FAILED_OVER = {**NEVER, 1: WRONG, 2: "n?n!?..ss?yyb??!s??????", 4: "n?n!?..ss?yyb??!s??????"}
 COMMITTED = {**NEVER, 1: WRONG, 2: "f?ff?!.ff?ffb??ff??????", 4: "f?ff?!.ff?ffb??ff??????"}
@@ -76,24 +78,6 @@ def replica(mode=2, state=3, jobs=(), **fields):
         "last_replication_time": NEW.time,
     }
     return machine(mode, state, jobs, **{**defaults, **fields})
-
-
-def letter_of(grid, mode, state):
-    if mode is None:
-        return "?"
-    same = set(grid[mode]) - {"b"}
-    return grid[mode][state] if state is not None else same.pop() if len(same) == 1 else "?"
-
-
-def busy_or_waiting(mode, jobs, own, state, moved):
-    """What other people's jobs make of it, before anything else is looked at; None where they do not matter."""
-    if mode not in (1, 2, 4):
-        return None
-    if jobs == own:
-        return "wait", None, None
-    if jobs not in ("none", "background") or (jobs == "background" and state in moved):
-        return "refuse", ErrorClass.BUSY, None
-    return None
 
 
 WALKS = {
