@@ -31,8 +31,10 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     quote,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
+    FailoverAddresses,
     Host,
     Job,
+    NetworkAdapter,
     RecoveryPoint,
     Relationship,
     Settings,
@@ -61,12 +63,16 @@ RECOVERY_POINTS = Query(
     "SELECT * FROM Msvm_VirtualSystemSettingData WHERE VirtualSystemType LIKE 'Microsoft:Hyper-V:Snapshot:Replica:%'"
 )
 SHUTDOWN = Query("SELECT * FROM Msvm_ShutdownComponent")
-EXTRA: dict[str, Query] = {
-    "recovery_points": RECOVERY_POINTS,
-    "failed_over_point": LAST_APPLIED,
-    "shutdown": SHUTDOWN,
+ADAPTERS = Query("SELECT * FROM Msvm_SyntheticEthernetPortSettingData")
+FAILOVER_ADDRESSES = Query("SELECT * FROM Msvm_FailoverNetworkAdapterSettingData")
+ADAPTER_FAILOVER = Query("SELECT * FROM Msvm_EthernetPortFailoverSettingDataComponent")
+EXTRA: dict[str, tuple[Query, ...]] = {
+    "recovery_points": (RECOVERY_POINTS,),
+    "failed_over_point": (LAST_APPLIED,),
+    "shutdown": (SHUTDOWN,),
+    "network": (ADAPTERS, FAILOVER_ADDRESSES, ADAPTER_FAILOVER),
 }
-"""What can be read beside the six queries, each for one query more."""
+"""What can be read beside the six queries, each for so many queries more."""
 
 SETTINGS_AGAIN = (
     "InstanceID",
@@ -98,6 +104,7 @@ _OPTIONAL = (RELATIONSHIPS,)
 _NARROW = 40
 
 _GUID = re.compile(r"\A\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?\Z", re.IGNORECASE)
+_ADAPTER = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\", re.IGNORECASE)
 _HVR = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\HVR(?:\\([01]))?\Z", re.IGNORECASE)
 _ENABLED = 2
 _NEVER = 1601  # the year of a datetime that was never set
@@ -133,7 +140,7 @@ def read_host(session: CimSession, *, gather: t.Collection[str] = ()) -> Host:
 
 def queries_of(gather: t.Collection[str] = ()) -> list[Query]:
     """What one reading of a host asks. ``gather``: names in EXTRA."""
-    return [*READING, *(EXTRA[name] for name in sorted(gather))]
+    return [*READING, *(query for name in sorted(gather) for query in EXTRA[name])]
 
 
 def answered_host(queries: t.Sequence[Query], answered: t.Sequence[Answer]) -> Host:
@@ -295,6 +302,7 @@ def _host(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> Host:
     points = _recovery_points(answers[RECOVERY_POINTS] or ()) if RECOVERY_POINTS in answers else None
     applied = failed_over_points(answers[LAST_APPLIED] or ()) if LAST_APPLIED in answers else None
     shutdowns = _shutdowns(answers.get(SHUTDOWN) or ())
+    adapters = _adapters(answers) if ADAPTERS in answers else None
     complete = [
         replace(
             vm,
@@ -308,6 +316,7 @@ def _host(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> Host:
             recovery_points=None if points is None else tuple(points.get(vm.id, ())),
             failed_over_point=None if applied is None else applied.get(vm.id, ""),
             shutdown=shutdowns.get(vm.id),
+            adapters=None if adapters is None else tuple(adapters.get(vm.id, ())),
         )
         for vm in found
     ]
@@ -331,6 +340,45 @@ def _shutdowns(instances: t.Iterable[Instance]) -> dict[str, Reference]:
         if vm_id and instance.reference is not None and instance.get("EnabledState") == _ENABLED:
             result[vm_id] = instance.reference
     return result
+
+
+def _adapters(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> dict[str, list[NetworkAdapter]]:
+    """VM id → its network adapters, in the order of their ids; those of snapshots and templates belong to no VM."""
+    found = {_text(each.get("InstanceID")).casefold(): each for each in answers[FAILOVER_ADDRESSES] or ()}
+    settings: dict[str, Instance] = {}
+    for instance in answers[ADAPTER_FAILOVER] or ():
+        adapter, part = instance.get("GroupComponent"), instance.get("PartComponent")
+        if isinstance(adapter, Reference) and isinstance(part, Reference):
+            wanted = found.get((part.key("InstanceID") or "").casefold())
+            if wanted is not None:
+                settings[(adapter.key("InstanceID") or "").casefold()] = wanted
+    result: dict[str, list[NetworkAdapter]] = {}
+    for instance in sorted(answers[ADAPTERS] or (), key=lambda each: _text(each.get("InstanceID"))):
+        adapter_id = _text(instance.get("InstanceID"))
+        match = _ADAPTER.match(adapter_id)
+        if match is not None:
+            addresses = settings.get(adapter_id.casefold())
+            result.setdefault(match.group(1).upper(), []).append(
+                NetworkAdapter(
+                    id=adapter_id,
+                    name=_text(instance.get("ElementName")),
+                    mac=_text(instance.get("Address")).upper(),
+                    failover=None if addresses is None else _failover_addresses(addresses),
+                )
+            )
+    return result
+
+
+def _failover_addresses(instance: Instance) -> FailoverAddresses:
+    return FailoverAddresses(
+        id=_text(instance.get("InstanceID")),
+        protocol=_number(instance.get("ProtocolIFType")),
+        dhcp=instance.get("DHCPEnabled") is True,
+        addresses=_texts(instance.get("IPAddresses")),
+        subnets=_texts(instance.get("Subnets")),
+        gateways=_texts(instance.get("DefaultGateways")),
+        dns_servers=_texts(instance.get("DNSServers")),
+    )
 
 
 def _virtual_machine(instance: Instance) -> VirtualMachine | None:
@@ -447,6 +495,10 @@ def _vm_id(value: Value) -> str:
 
 def _text(value: Value) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _texts(value: Value) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, tuple) else ()
 
 
 def _number(value: Value) -> int | None:
