@@ -13,7 +13,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import present, statistics
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import choose
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass, ReplicaError
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import EXTRA, read_host
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import EXTRA, NETWORK, read_host
 
 SUBSETS = ("recovery_points", "statistics", "pending", "health_issues", "network")
 
@@ -41,7 +41,7 @@ class ActionModule(_action.ReplicaAction):
 
     def act(self, session: CimSession, arguments: dict[str, t.Any], talk: _action.Talk) -> dict[str, t.Any]:
         gather = set(arguments["gather"])
-        host = read_host(session, gather=gather & EXTRA.keys())
+        host = read_host(session, gather=(gather & EXTRA.keys()) | (NETWORK if "network" in gather else frozenset()))
         choice = choose(
             host,
             arguments["name"],

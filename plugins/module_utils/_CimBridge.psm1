@@ -317,6 +317,9 @@ function ConvertTo-AnswerTable {
                 # Most values are; a call for each would take longer than the query.
                 $row[$i] = $value
             }
+            elseif ($null -eq $value) {
+                $row[$i] = Get-ShownValue -Instance $one -Name $names[$i]
+            }
             elseif ($value -is [array]) {
                 $row[$i] = @(foreach ($item in $value) { ConvertTo-Answer -Value $item })
             }
@@ -327,6 +330,19 @@ function ConvertTo-AnswerTable {
         $null = $tables[$className].rows.Add($row)
     }
     $tables.Values
+}
+
+function Get-ShownValue {
+    <#
+    .SYNOPSIS
+    A property as scripts see it: NULL, or a reference. PowerShell on Linux shows references here only.
+    #>
+    param ([object]$Instance, [string]$Name)
+
+    $property = $Instance.PSObject.Properties[$Name]
+    if ($null -ne $property) {
+        ConvertTo-Answer -Value $property.Value
+    }
 }
 
 function ConvertTo-Argument {

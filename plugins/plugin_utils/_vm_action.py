@@ -20,6 +20,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import pre
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import choose
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import RunningVm
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Host
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass, ReplicaError
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import read_host
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import OnError, Order
@@ -65,6 +66,9 @@ class VmAction(_action.ReplicaAction):
     def verb(self, arguments: dict[str, t.Any]) -> Verb:
         """What the task wants of each VM. Raises ReplicaError for options that do not go together."""
         raise NotImplementedError
+
+    def complete(self, result: dict[str, t.Any], host: Host) -> None:
+        """What a module adds to the result, from the reading at the beginning."""
 
     def check(self, arguments: dict[str, t.Any], written: t.Mapping[str, t.Any]) -> None:
         for key in ("name", "exclude"):
@@ -118,6 +122,7 @@ class VmAction(_action.ReplicaAction):
         result = present.result_of(
             conductor, host.name or talk.host, choice, refused, everyone=everyone, diff=self._task.diff
         )
+        self.complete(result, host)
         if result.get("failed") and result.get("diff"):
             talk.say("the task failed, so Ansible shows no diff; what changed:\n" + present.diff_text(result["diff"]))
         return result

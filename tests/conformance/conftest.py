@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 import pytest
 from rehearsal import stories
-from rehearsal.combinations import COMBINATIONS
+from rehearsal.combinations import combinations, played_over
 from rehearsal.season import Season
 
 STORIES = stories.load()
+EVERYTHING = bool(os.environ.get("EVERYTHING"))
+"""Whether everything is played over PowerShell as well."""
 _SEASON = pytest.StashKey[Season]()
 
 
@@ -26,10 +29,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(
             ("combination", "story"),
             [
-                pytest.param(combination, story, id=f"{combination.name}-{story.slug}")
-                for combination in COMBINATIONS
+                pytest.param(combination, played, id=f"{combination.name}-{story.slug}")
+                for combination in combinations()
+                if not combination.missing
                 for story in STORIES
-                if not story.only or combination.name in story.only
+                if (played := played_over(story, combination, EVERYTHING)) is not None
             ],
         )
 
@@ -54,3 +58,6 @@ def season(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def pytest_terminal_summary(terminalreporter: t.Any, config: pytest.Config) -> None:
     for line in config.stash[_SEASON].table():
         terminalreporter.write_line(line)
+    for combination in combinations():
+        if combination.missing:
+            terminalreporter.write_line(f"missing column {combination.name}: {combination.missing}")

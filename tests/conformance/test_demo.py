@@ -42,6 +42,8 @@ class Started:
             text=True,
             encoding="utf-8",
             start_new_session=True,
+            # Who runs the tests in the background has them ignore Ctrl-C, and a child would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def read_until(self, text: str) -> str:

@@ -102,7 +102,9 @@ class Demo:
                     child.wait(5)
 
     def _serve(self) -> None:
+        carried_by = "auto" if os.environ.get("POWERSHELL") else "none"
         command = [sys.executable, "-m", "replica_lab.cli", "serve", "drill", "--inventory", str(self.inventory)]
+        command += ["--powershell", carried_by]
         lab = self._start(command)
         for line in t.cast("t.IO[str]", lab.stdout):
             if line.startswith("control: "):
@@ -198,7 +200,8 @@ def run(demo: Demo) -> None:
     step(1, "Half way through a drill: the VMs of a replica host and of its primary")
     demo.show()
     if demo.powershell.startswith("none"):
-        print(f"PowerShell: {demo.powershell}. So the requests travel as WS-Management messages.")
+        print("The requests travel as WS-Management messages, which is what a demo has time for. A real host is asked")
+        print("through PowerShell, unless you say otherwise; with POWERSHELL=1 these are too, where there is one.\n")
     else:
         print(f"The requests travel through PowerShell, as on any Windows host. Here it is {demo.powershell}.")
     print("The play is asked for seven of them, one by its GUID, because two are called Shop:\n")

@@ -24,6 +24,7 @@ PREFIX = "ansible_collections.hyperv.replica."
 # What a package may import, beside the standard library, while it is being imported itself. `_replica` knows neither
 # Ansible nor the network; a client library may be missing, so `_cim` imports it where it is used.
 MAY_IMPORT = {
+    # The texts of embedded instances are values as well: what a method is given, the same over every transport.
     "plugin_utils/_replica": ("plugin_utils._replica", "plugin_utils._cim.session", "plugin_utils._cim.embedded"),
     "plugin_utils/_cim": ("plugin_utils._cim",),
 }

@@ -251,13 +251,13 @@ class Conductor:
         """Whether a call of ours is still to be sent after this round."""
 
         def at_last(run: Run) -> bool:
-            return run.at == len(run.acts) - 1
+            return run.at == len(run.acts) - 1 and not self.order.verb.goes_on
 
         sending = [run for run in starting if at_last(run)]
         return any(
             run not in sending
             and (
-                run.phase in (Phase.QUEUED, Phase.WAITING_FOR_POWER, Phase.DUE, Phase.GOING_OFF, Phase.SETTLING)
+                run.phase in ON_THE_HOST - {Phase.CALLED, Phase.STUCK} | {Phase.QUEUED, Phase.WAITING_FOR_POWER}
                 or (run.phase is Phase.CALLED and not at_last(run))
             )
             for run in waiting
@@ -492,7 +492,7 @@ class Conductor:
         looking = [
             run
             for run in self.runs
-            if run.phase in (Phase.WAITING_FOR_POWER, Phase.GOING_OFF)
+            if run.phase in (Phase.WAITING_FOR_POWER, Phase.GOING_OFF, Phase.LOOKING_ON)
             or (run.phase is Phase.SETTLING and run.job_reference is None)
             or (run.phase is Phase.WAITING_FOR_JOB and run.job_reference is None)
         ]
@@ -515,6 +515,8 @@ class Conductor:
                 self._vanished(run)
             elif run.phase is Phase.SETTLING:
                 self._settled(run, vm)
+            elif run.phase is Phase.LOOKING_ON:
+                self._go_on(run, vm)
             elif run.phase is Phase.GOING_OFF:
                 if power_state(vm.power) is PowerState.OFF:
                     self._next(run)
@@ -522,7 +524,14 @@ class Conductor:
                 self._decide_again(run, vm)
 
     def _vanished(self, run: Run) -> None:
+        if self.order.verb.ends_in_absence and run.phase is Phase.SETTLING and run.sent:
+            run.cause = ""
+            self._ended_well(run)  # and the last reading will not find it either
+            return
         run.gone = True
+        if self.order.verb.ends_in_absence and not run.touched:
+            self._end(run, Outcome.UNCHANGED)  # somebody else brought it there
+            return
         run.cause = "The VM is no longer on this host."
         run.certainty = Certainty.UNKNOWN if run.touched else Certainty.NOTHING_CHANGED
         self._fail(run, ErrorClass.VM_NOT_FOUND)
@@ -561,12 +570,37 @@ class Conductor:
             run.certainty = Certainty.UNKNOWN
             self._fail(run, error)
 
+    def _go_on(self, run: Run, vm: VirtualMachine) -> None:
+        """All calls are done: what was made may need more of them, and only now they can be known."""
+        verb = self.order.verb
+        decision = verb.decide(vm)
+        acts = verb.acts(vm, decision) if decision.effect is Effect.CALL else ()
+        seen = all(act.shows(run.before, vm) is Reading.LEFT for act in run.acts) and decision.effect is not Effect.WAIT
+        sent = {act.call for act in run.acts}
+        if not seen or any(act.part is Part.MAIN or act.call in sent for act in acts):
+            # The effect of the calls does not show yet; whatever happens they are not made again.
+            run.polls += 1
+            if run.polls >= SETTLE_POLLS:
+                self._succeed(run)  # and the last reading decides
+        elif decision.effect is Effect.REFUSE:
+            run.cause = decision.row.reason
+            run.hint = decision.hint
+            self._fail(run, decision.error or ErrorClass.UNEXPECTED_STATE)
+        elif acts:
+            run.acts += acts
+            run.at += 1
+            run.polls = 0
+            run.phase = Phase.DUE
+        else:
+            self._succeed(run)
+
     def _own_job(self, run: Run, vm: VirtualMachine) -> Job | None:
         """A job of the wanted type that did not exist when the host was read before the call."""
         if run.job_gone:
             return None
-        for job_id in sorted(vm.known_jobs - run.before.known_jobs):
-            job = next((job for job in vm.jobs if job.id == job_id), None)
+        jobs = [*vm.jobs, *(job for copy in vm.test_copies for job in copy.jobs)]
+        for job_id in sorted(vm.jobs_known - run.before.jobs_known - run.past_jobs):
+            job = next((job for job in jobs if job.id == job_id), None)
             try:
                 job = job or read_job(self.session, Reference.of("Msvm_ConcreteJob", InstanceID=job_id))
             except ReplicaError:
@@ -590,8 +624,13 @@ class Conductor:
     def _next(self, run: Run) -> None:
         """The act is done: on to the next one, if there is one."""
         run.powered_off = run.powered_off or run.act.part in (Part.TURN_OFF, Part.SHUT_DOWN)
+        if run.job is not None:
+            run.past_jobs |= {run.job.id}
         run.job_reference = None
-        if run.at + 1 == len(run.acts):
+        if run.at + 1 == len(run.acts) and self.order.verb.goes_on:
+            run.polls = 0
+            run.phase = Phase.LOOKING_ON
+        elif run.at + 1 == len(run.acts):
             self._succeed(run)
         else:
             run.at += 1
@@ -659,6 +698,8 @@ class Conductor:
             elif run.phase is Phase.WAITING_FOR_POWER and now >= run.deadline:
                 run.cause = f"After {POWER_WAIT:g} s the VM is still changing its power state."
                 self._fail(run, ErrorClass.VM_BUSY)
+            elif run.phase is Phase.LOOKING_ON and now >= run.deadline:
+                self._succeed(run)  # and the last reading decides
             elif run.phase is Phase.SETTLING and now >= run.deadline:
                 run.certainty = Certainty.UNKNOWN
                 self._fail(run, run.decision.error or ErrorClass.STATUS_UNKNOWN)

@@ -18,6 +18,8 @@ def conclude(verb: Verb, run: Run) -> None:
     """Outcome and certainty of a VM to which something was sent, from its last reading."""
     after, before = run.after, run.before
     reading = None if after is None else verb.reading(before, after)
+    if run.gone and verb.ends_in_absence and run.sent:
+        reading = Reading.LEFT
     traceless = verb.leaves_no_trace and reading is Reading.PENDING
     if run.succeeded and (reading is Reading.LEFT or traceless):
         run.outcome, run.changed, run.certainty = Outcome.CHANGED, True, Certainty.CHANGED
@@ -28,11 +30,11 @@ def conclude(verb: Verb, run: Run) -> None:
         run.error, run.certainty, run.cause = _unconfirmed(run, reading)
     elif run.certainty is Certainty.UNKNOWN:
         pass  # a later reading does not tell whose work it shows
-    elif after is None or (run.sent and reading is Reading.ODD):
-        run.certainty = Certainty.UNKNOWN
     elif run.sent and reading is Reading.LEFT:
         run.certainty = Certainty.CHANGED
-    elif run.powered_off or run.asked_off or after.position != before.position:
+    elif after is None or (run.sent and reading is Reading.ODD):
+        run.certainty = Certainty.UNKNOWN
+    elif run.powered_off or run.asked_off or verb.moved(before, after):
         run.certainty = Certainty.BETWEEN_STATES
     else:
         run.certainty, run.changed = Certainty.NOTHING_CHANGED, False

@@ -76,6 +76,27 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Switch:
+    """Msvm_VirtualEthernetSwitch. Its id is a GUID; its name may be that of another one, too."""
+
+    id: str
+    name: str
+    path: str
+    """Its object path, as a setting that names it wants it."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Msvm_EthernetPortAllocationSettingData: what one network adapter of a VM is connected to."""
+
+    id: str
+    vm_id: str
+    reference: Reference
+    switch_id: str
+    """Empty: to nothing."""
+
+
+@dataclass(frozen=True)
 class TestCopy:
     """The VM that a test failover made of a replica (Msvm_ReplicaSystemDependency)."""
 
@@ -85,6 +106,14 @@ class TestCopy:
     """None where the host named it and did not show it."""
     mode: int | None = None
     power: int | None = None
+    jobs: tuple[Job, ...] = ()
+    """As those of a VM: the jobs that had not ended ..."""
+    known_jobs: frozenset[str] = frozenset()
+    """... and the ids of all that the host still remembers."""
+    connections: tuple[Connection, ...] = ()
+    """As far as they were read."""
+    adapters: int = 0
+    """How many network adapters it has, as far as they were read."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +187,11 @@ class VirtualMachine:
     adapters: tuple[NetworkAdapter, ...] | None = None
     """None: not read."""
 
+    connections: tuple[Connection, ...] = ()
+    """Of its network adapters, as far as they were read."""
+    switches: tuple[Switch, ...] = ()
+    """Those of its host, as far as they were read."""
+
     def relationship(self, index: int) -> Relationship | None:
         return next((found for found in self.relationships if found.index == index), None)
 
@@ -183,6 +217,11 @@ class VirtualMachine:
         if primary is None:
             return self.mode in (numbers.ReplicationMode.NONE, numbers.ReplicationMode.TEST_REPLICA)
         return primary.state == self.state
+
+    @property
+    def jobs_known(self) -> frozenset[str]:
+        """The ids of the jobs that concern the VM or its test copies, ended ones too."""
+        return self.known_jobs.union(*(copy.known_jobs for copy in self.test_copies))
 
     @property
     def peer_host(self) -> str:

@@ -164,6 +164,7 @@ JOB_ENDED = JOB_SUCCEEDED | JOB_CANCELLED | JOB_FAILED
 class JobType(enum.IntEnum):
     """Page: Msvm_ConcreteJob, JobType. Only those that replication, or this collection, starts."""
 
+    DESTROY_VM = 3
     START_VM = 12
     POWER_OFF_VM = 13
     MODIFY_SERVICE_SETTINGS = 90

@@ -37,6 +37,7 @@ class ErrorClass(enum.Enum):
     POINT_NOT_FOUND = "point_not_found"
     OTHER_POINT = "other_point"
     NOT_FAILED_OVER = "not_failed_over"
+    PRODUCTION_SWITCH = "production_switch"
     NOT_COMMITTED = "not_committed"
     IN_FAILOVER = "in_failover"
     EXTENDED_PRESENT = "extended_present"
@@ -165,6 +166,8 @@ HINTS: dict[ErrorClass, str] = {
     "ones expire.",
     ErrorClass.OTHER_POINT: "Revert it first if the other point is meant; what the guest wrote since is lost by that.",
     ErrorClass.NOT_FAILED_OVER: "Fail the VM over first, or check that this is the right host.",
+    ErrorClass.PRODUCTION_SWITCH: "Name a switch that leads to no other machine of this VM's network, best a private "
+    "one.",
     ErrorClass.NOT_COMMITTED: "Commit the failover first (module failover, state=committed, which is final), or "
     "undo it with state=reverted.",
     ErrorClass.IN_FAILOVER: "End the failover first: undo it with the module failover (state=reverted), or, on the "

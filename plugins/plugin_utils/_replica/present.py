@@ -30,6 +30,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model impo
     Job,
     NetworkAdapter,
     Relationship,
+    TestCopy,
     VirtualMachine,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
@@ -114,6 +115,11 @@ def job_dict(job: Job | None) -> JsonDict | None:
     }
 
 
+def copy_dict(copy: TestCopy) -> JsonDict:
+    """A test copy."""
+    return {"id": copy.id, "name": copy.name, **named("power", Power, copy.power)}
+
+
 def protection(run: Run) -> str:
     """Whether the VM is protected again, as far as this side alone can tell.
 
@@ -131,7 +137,7 @@ def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
     vm = run.before
     shown = run.after or vm
     outcome = run.outcome or Outcome.FAILED
-    copy = vm.test_copies[0] if vm.test_copies else None
+    copy = shown.test_copies[0] if shown.test_copies else None
     link = order.verb.link
     relationship = vm.relationship(link) or shown.relationship(link)
     return {
@@ -148,7 +154,7 @@ def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
         "failed_over_point": _failed_over_point(run),
         "last_replication_time": time_text(shown.last_replication_time),
         "peer_host": vm.peer_host,
-        "test_copy": {"id": copy.id, "name": copy.name} if copy else None,
+        "test_copy": copy_dict(copy) if copy else None,
         "protection": protection(run),
         "powered_off": run.powered_off,
         "started": time_text(run.started),
@@ -206,9 +212,9 @@ def _what(run: Run, order: Order) -> str:
         return f"{row.reason}{_jobs_text(run.before)}"
     if outcome is Outcome.CHANGED:
         after = run.after
-        state = name_of(ReplicationState, order.verb.state_of(after)) if after else ""
+        state = f"; it is now {name_of(ReplicationState, order.verb.state_of(after))}" if after else ""
         lost = " Its answer had been lost, and the state shows that it worked." if run.lost else ""
-        return f"{row.reason} {noun} is done; it is now {state}.{lost}"
+        return f"{row.reason} {noun} is done{state}.{lost}"
     if outcome is Outcome.WOULD_CHANGE:
         return f"{row.reason} It would be {target.done}.{_FIRST.get(run.decision.power_off, '')}"
     if outcome is Outcome.WOULD_WAIT:
@@ -418,7 +424,8 @@ def diff_of(run: Run, order: Order, host: str) -> JsonDict:
     if order.check_mode:
         after = {**before, **order.verb.foretold(run.before, run.decision)}
     else:
-        after = order.verb.lines(run.after) if run.after else dict.fromkeys(before, "unknown")
+        gone = "gone" if run.gone and order.verb.ends_in_absence else "unknown"
+        after = order.verb.lines(run.after) if run.after else dict.fromkeys(before, gone)
     header = f"{run.before.name} ({run.before.id}) on {host}"
     return {
         "before_header": header,

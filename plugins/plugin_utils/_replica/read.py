@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import typing as t
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -31,6 +32,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     quote,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
+    Connection,
     FailoverAddresses,
     Host,
     Job,
@@ -38,10 +40,16 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model impo
     RecoveryPoint,
     Relationship,
     Settings,
+    Switch,
     TestCopy,
     VirtualMachine,
 )
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import JOB_ENDED, REPLICATION_JOBS
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
+    JOB_ENDED,
+    REPLICATION_JOBS,
+    JobType,
+    ReplicationMode,
+)
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass, ReplicaError
 
 RUNNING_REPLICATION_JOBS = (
@@ -63,16 +71,34 @@ RECOVERY_POINTS = Query(
     "SELECT * FROM Msvm_VirtualSystemSettingData WHERE VirtualSystemType LIKE 'Microsoft:Hyper-V:Snapshot:Replica:%'"
 )
 SHUTDOWN = Query("SELECT * FROM Msvm_ShutdownComponent")
+COPY_JOBS = Query(
+    "SELECT * FROM Msvm_ConcreteJob WHERE "
+    f"(JobType = {int(JobType.DESTROY_VM)} OR JobType = {int(JobType.START_VM)} "
+    f"OR JobType = {int(JobType.POWER_OFF_VM)}) AND "
+    + " AND ".join(f"JobState <> {int(state)}" for state in sorted(JOB_ENDED))
+)
+SWITCHES = Query("SELECT * FROM Msvm_VirtualEthernetSwitch")
+CONNECTIONS = Query("SELECT * FROM Msvm_EthernetPortAllocationSettingData")
 ADAPTERS = Query("SELECT * FROM Msvm_SyntheticEthernetPortSettingData")
+EMULATED_ADAPTERS = Query("SELECT * FROM Msvm_EmulatedEthernetPortSettingData")
 FAILOVER_ADDRESSES = Query("SELECT * FROM Msvm_FailoverNetworkAdapterSettingData")
 ADAPTER_FAILOVER = Query("SELECT * FROM Msvm_EthernetPortFailoverSettingDataComponent")
-EXTRA: dict[str, tuple[Query, ...]] = {
-    "recovery_points": (RECOVERY_POINTS,),
-    "failed_over_point": (LAST_APPLIED,),
-    "shutdown": (SHUTDOWN,),
-    "network": (ADAPTERS, FAILOVER_ADDRESSES, ADAPTER_FAILOVER),
+EXTRA: dict[str, Query] = {
+    "adapter_failover": ADAPTER_FAILOVER,
+    "adapters": ADAPTERS,
+    "connections": CONNECTIONS,
+    "copy_jobs": COPY_JOBS,
+    "emulated_adapters": EMULATED_ADAPTERS,
+    "failover_addresses": FAILOVER_ADDRESSES,
+    "failed_over_point": LAST_APPLIED,
+    "recovery_points": RECOVERY_POINTS,
+    "shutdown": SHUTDOWN,
+    "switches": SWITCHES,
 }
-"""What can be read beside the six queries, each for so many queries more."""
+"""What can be read beside the six queries, each for one query more."""
+
+NETWORK = frozenset({"adapters", "adapter_failover", "failover_addresses"})
+"""What has to be read for the network adapters of a VM and their failover addresses."""
 
 SETTINGS_AGAIN = (
     "InstanceID",
@@ -97,14 +123,16 @@ SETTINGS_AGAIN = (
 )
 """What of Msvm_ReplicationSettingData is told to the host again where some of it is to change."""
 
-# Windows Server 2012 has no such class.
-_OPTIONAL = (RELATIONSHIPS,)
+# Windows Server 2012 has no relationships, and nobody says that every host has adapters of the old kind.
+_OPTIONAL = (RELATIONSHIPS, EMULATED_ADAPTERS)
 
 # A longer list of conditions costs the host more than the few instances it spares.
 _NARROW = 40
 
 _GUID = re.compile(r"\A\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?\Z", re.IGNORECASE)
 _ADAPTER = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\", re.IGNORECASE)
+_OF_A_VM = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\\\", re.IGNORECASE)
+_SWITCH_PATH = re.compile(r":Msvm_VirtualEthernetSwitch\..*\bName=[\"']([0-9a-f-]{36})[\"']", re.IGNORECASE)
 _HVR = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\HVR(?:\\([01]))?\Z", re.IGNORECASE)
 _ENABLED = 2
 _NEVER = 1601  # the year of a datetime that was never set
@@ -140,7 +168,7 @@ def read_host(session: CimSession, *, gather: t.Collection[str] = ()) -> Host:
 
 def queries_of(gather: t.Collection[str] = ()) -> list[Query]:
     """What one reading of a host asks. ``gather``: names in EXTRA."""
-    return [*READING, *(query for name in sorted(gather) for query in EXTRA[name])]
+    return [*READING, *(EXTRA[name] for name in sorted(gather))]
 
 
 def answered_host(queries: t.Sequence[Query], answered: t.Sequence[Answer]) -> Host:
@@ -291,32 +319,48 @@ def _host(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> Host:
     for job_id, vm_ids in affected.items():
         for vm_id in vm_ids:
             remembered.setdefault(vm_id, set()).add(job_id)
+    of_copies: dict[str, list[Job]] = {vm_id: list(theirs) for vm_id, theirs in jobs.items()}
+    for job in map(job_of, answers.get(COPY_JOBS) or ()):
+        for vm_id in affected.get(job.id, ()):
+            of_copies.setdefault(vm_id, []).append(job)
+    connections = _connections(answers.get(CONNECTIONS) or ())
+    adapters = _adapters([*(answers.get(ADAPTERS) or ()), *(answers.get(EMULATED_ADAPTERS) or ())])
+    switches = _switches(answers.get(SWITCHES) or (), host_name)
     by_id = {vm.id: vm for vm in found}
     copies: dict[str, list[TestCopy]] = {}
     replica_of: dict[str, str] = {}
     for instance in answers[TEST_COPIES] or ():
         replica, copy = _vm_id(instance.get("Antecedent")), _vm_id(instance.get("Dependent"))
         if replica and copy:
-            copies.setdefault(replica, []).append(_test_copy(copy, by_id.get(copy)))
+            seen = replace(
+                _test_copy(copy, by_id.get(copy)),
+                jobs=tuple(of_copies.get(copy, ())),
+                known_jobs=frozenset(remembered.get(copy, ())),
+                connections=connections.get(copy, ()),
+                adapters=adapters.get(copy, 0),
+            )
+            copies.setdefault(replica, []).append(seen)
             replica_of[copy] = replica
     points = _recovery_points(answers[RECOVERY_POINTS] or ()) if RECOVERY_POINTS in answers else None
     applied = failed_over_points(answers[LAST_APPLIED] or ()) if LAST_APPLIED in answers else None
     shutdowns = _shutdowns(answers.get(SHUTDOWN) or ())
-    adapters = _adapters(answers) if ADAPTERS in answers else None
+    network = _network(answers) if FAILOVER_ADDRESSES in answers else None
     complete = [
         replace(
             vm,
             relationships=relationships.get(vm.id, ()),
             relationships_known=relationship_instances is not None,
             settings=settings.get(vm.id, ()),
-            jobs=tuple(jobs.get(vm.id, ())),
+            jobs=tuple((of_copies if vm.mode == ReplicationMode.TEST_REPLICA else jobs).get(vm.id, ())),
             known_jobs=frozenset(remembered.get(vm.id, ())),
             test_copies=tuple(copies.get(vm.id, ())),
             replica_id=replica_of.get(vm.id, ""),
             recovery_points=None if points is None else tuple(points.get(vm.id, ())),
             failed_over_point=None if applied is None else applied.get(vm.id, ""),
             shutdown=shutdowns.get(vm.id),
-            adapters=None if adapters is None else tuple(adapters.get(vm.id, ())),
+            adapters=None if network is None else tuple(network.get(vm.id, ())),
+            connections=connections.get(vm.id, ()),
+            switches=switches,
         )
         for vm in found
     ]
@@ -331,6 +375,41 @@ def _test_copy(copy_id: str, vm: VirtualMachine | None) -> TestCopy:
     return TestCopy(copy_id, "") if vm is None else TestCopy(vm.id, vm.name, vm.reference, vm.mode, vm.power)
 
 
+def _connections(instances: t.Iterable[Instance]) -> dict[str, tuple[Connection, ...]]:
+    result: dict[str, list[Connection]] = {}
+    for instance in instances:
+        connection_id = _text(instance.get("InstanceID"))
+        match = _OF_A_VM.match(connection_id)
+        if match is None:
+            continue  # of the host itself, or of a definition
+        resources = instance.get("HostResource")
+        paths = [_text(path) for path in resources] if isinstance(resources, tuple) else []
+        connected = instance.get("EnabledState") in (None, _ENABLED)
+        found = next(filter(None, map(_SWITCH_PATH.search, paths)), None) if connected else None
+        vm_id = match.group(1).upper()
+        reference = instance.reference or Reference.of(instance.class_name, InstanceID=connection_id)
+        switch_id = found.group(1).upper() if found else ""
+        result.setdefault(vm_id, []).append(Connection(connection_id, vm_id, reference, switch_id))
+    return {vm_id: tuple(sorted(found, key=lambda one: one.id)) for vm_id, found in result.items()}
+
+
+def _adapters(instances: t.Iterable[Instance]) -> dict[str, int]:
+    """How many network adapters each VM has."""
+    matches = [_OF_A_VM.match(_text(instance.get("InstanceID"))) for instance in instances]
+    return Counter(match.group(1).upper() for match in matches if match)
+
+
+def _switches(instances: t.Iterable[Instance], host: str) -> tuple[Switch, ...]:
+    result = []
+    for instance in instances:
+        if instance.reference is not None:
+            keys = ",".join(f'{name}="{value}"' for name, value in instance.reference.keys)
+            # Assumption: a path made of the keys that the host returned is the one that it would give itself.
+            path = rf"\\{host or '.'}\root\virtualization\v2:{instance.class_name}.{keys}"
+            result.append(Switch(_text(instance.get("Name")).upper(), _text(instance.get("ElementName")), path))
+    return tuple(result)
+
+
 def _shutdowns(instances: t.Iterable[Instance]) -> dict[str, Reference]:
     """VM id → the component of its guest; Msvm_ShutdownComponent names the VM in SystemName."""
     result = {}
@@ -342,7 +421,7 @@ def _shutdowns(instances: t.Iterable[Instance]) -> dict[str, Reference]:
     return result
 
 
-def _adapters(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> dict[str, list[NetworkAdapter]]:
+def _network(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> dict[str, list[NetworkAdapter]]:
     """VM id → its network adapters, in the order of their ids; those of snapshots and templates belong to no VM."""
     found = {_text(each.get("InstanceID")).casefold(): each for each in answers[FAILOVER_ADDRESSES] or ()}
     settings: dict[str, Instance] = {}

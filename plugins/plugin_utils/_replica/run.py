@@ -62,11 +62,12 @@ class Phase(enum.Enum):
     CALLED = "called"  # the job of its call runs
     GOING_OFF = "going off"  # the guest was asked to shut down
     SETTLING = "looking for a lost call"
+    LOOKING_ON = "looking what was made"  # its calls are done: a reading tells whether more are due
     STUCK = "still running"  # waited for long enough; the job goes on
     ENDED = "ended"
 
 
-ON_THE_HOST = frozenset({Phase.DUE, Phase.CALLED, Phase.GOING_OFF, Phase.SETTLING, Phase.STUCK})
+ON_THE_HOST = frozenset({Phase.DUE, Phase.CALLED, Phase.GOING_OFF, Phase.SETTLING, Phase.LOOKING_ON, Phase.STUCK})
 """Phases that take one of the places of max_parallel. A job nobody waits for any more still burdens the host."""
 
 
@@ -104,6 +105,8 @@ class Run:
     job_reference: Reference | None = None
     job: Job | None = None
     job_gone: bool = False
+    past_jobs: frozenset[str] = frozenset()
+    """The ids of the jobs of the calls before."""
     succeeded: bool = False
     """The method is known to have ended well; the state has yet to confirm it."""
     point: str = ""

@@ -41,6 +41,8 @@ def differences(story: Story, one: Performance, other: Performance) -> list[str]
             continue  # not played: a failure of its own
         first, second = (normal(t.cast(Phase, phase)) for phase in phases)
         found += [f"{name}: {line}" for line in _differ("", first, second)]
+    if set(one.phases.get(story.slug, ())) != set(other.phases.get(story.slug, ())):
+        return found  # not all phases were played over both
     first_lines, second_lines = (
         [mask(line, known_ids(performance.phases[story.slug]["run"])) for line in performance.lines_of(story)]
         for performance in (one, other)

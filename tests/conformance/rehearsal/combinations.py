@@ -6,8 +6,15 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from replica_lab.faults import Do
+from replica_lab.powershell import host
+from replica_lab.powershell.engine import Engine, NoPowerShell
+
+from rehearsal.stories import Story
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,9 @@ class Combination:
     carries: str = "wsman"
     """The transport that a result has to name."""
 
+    missing: str = ""
+    """Why it is not played on this machine."""
+
     @property
     def variables(self) -> dict[str, t.Any]:
         """What the inventory says beside the address and the credentials."""
@@ -35,8 +45,63 @@ COMBINATIONS = (
     Combination("winrm-https", "winrm", "basic", https=True),
     Combination("psrp-ntlm", "psrp", "ntlm"),
     Combination("psrp-https", "psrp", "basic", https=True),
+    Combination("powershell-winrm", "winrm", "ntlm", transport="powershell", carries="powershell"),
+    Combination("powershell-psrp", "psrp", "ntlm", transport="powershell", carries="powershell"),
 )
 """The first is the one that the others are compared with."""
+
+
+OTHERS = (
+    Combination("powershell-local", "local", "", missing="the lab's cmdlets can be reached from its own shells only"),
+    Combination("powershell-ssh", "ssh", "", missing="the lab has no SSH server"),
+)
+"""Combinations that a host could have and the lab has not."""
+
+CORE = ("01_decision_table", "14_transport")
+"""The files whose stories are played over PowerShell each time: all rows of the table, all return codes, all faults.
+
+Starting PowerShell takes more than a second of the processor. So of these the run itself is played, and everything
+else (the other files, check mode, the second run) with EVERYTHING=1 in the environment."""
+
+
+@functools.cache
+def engine() -> Engine | str:
+    """The PowerShell for the lab's hosts, or why there is none."""
+    try:
+        return Engine.find()
+    except NoPowerShell as reason:
+        return str(reason)
+
+
+def combinations() -> list[Combination]:
+    """All, each with the reason if it cannot be played here."""
+    found = engine()
+    without = found if isinstance(found, str) else ""
+    played = [replace(one, missing=without) if one.carries == "powershell" else one for one in COMBINATIONS]
+    return [*played, *OTHERS]
+
+
+def played_over(story: Story, combination: Combination, everything: bool) -> Story | None:
+    """The story as it is played over this combination; None where it makes no sense there, or is not among the core."""
+    if story.only and combination.name not in story.only:
+        return None
+    if combination.carries == "wsman":
+        return story
+    if not all(_can_befall(fault, combination) for fault in story.faults):
+        return None
+    if everything:
+        return story
+    return replace(story, phases=("run",)) if story.file in CORE else None
+
+
+def _can_befall(fault: t.Mapping[str, t.Any], combination: Combination) -> bool:
+    """Whether a fault has a counterpart in PowerShell: not what is a matter of WS-Management messages alone."""
+    do = Do(fault["do"])
+    if fault.get("operation") in ("Handshake", "Pull", "Release"):
+        return False
+    if do in (Do.TRUNCATE, Do.GARBAGE):
+        return combination.connection == "winrm"  # the lab does not read what a PSRP session writes
+    return do in host.IN_A_CALL or do in host.IN_A_PROCESS
 
 
 def named(name: str) -> Combination:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import yaml
 from replica_lab.lab import Lab
+from replica_lab.powershell.engine import Engine
 
-from rehearsal.combinations import Combination
+from rehearsal.combinations import Combination, engine
 from rehearsal.stories import FAILOVER, Story
 
 ROOT = Path(__file__).parents[3]
@@ -67,11 +68,13 @@ class Performance:
 
 def perform(combination: Combination, stories: t.Sequence[Story], directory: Path) -> Performance:
     """Play the stories. What happened is in the answer; nothing is judged here."""
+    found = engine()
+    pwsh = found if isinstance(found, Engine) and combination.carries == "powershell" else None
     with contextlib.ExitStack() as stack:
         labs = {}
         for story in stories:
             scenario = {**story.scenario, "clock": {"rate": 0}}
-            lab = Lab(scenario, https=combination.https, faults=story.faults, control_port=0)
+            lab = Lab(scenario, https=combination.https, faults=story.faults, control_port=0, powershell=pwsh)
             labs[story.slug] = stack.enter_context(lab)
         first = {slug: lab.world.snapshot() for slug, lab in labs.items()}
         (directory / "inventory.json").write_text(json.dumps(inventory(combination, stories, labs)), "utf-8")

@@ -42,6 +42,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers im
     ReplicationState,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import NETWORK
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import (
     AT_REST_ON_A_PRIMARY,
     AT_REST_ON_A_REPLICA,
@@ -275,7 +276,7 @@ class SetFailoverNetwork(Verb):
 
     @property
     def gather(self) -> frozenset[str]:
-        return super().gather | {"network"}
+        return super().gather | NETWORK
 
     @property
     def rereads(self) -> bool:

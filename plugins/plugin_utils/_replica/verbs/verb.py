@@ -173,6 +173,20 @@ class Verb:
     def reading(self, before: VirtualMachine, after: VirtualMachine) -> Reading:
         raise NotImplementedError
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the host is read once more when the acts are done, for acts that only then can be known."""
+        return False
+
+    @property
+    def ends_in_absence(self) -> bool:
+        """Whether a VM that is no longer on the host is in the wanted state."""
+        return False
+
+    def moved(self, before: VirtualMachine, after: VirtualMachine) -> bool:
+        """Whether two readings differ in what the acts of this verb change on the way."""
+        return after.position != before.position
+
     def lines(self, vm: VirtualMachine) -> dict[str, str]:
         """What a diff shows of a reading."""
         return {

@@ -9,8 +9,8 @@ user its cmdlets stand for, and is worthless once the process has ended.
 
 Wire faults strike here too, so that a story can be told over either transport: a cmdlet's call is an Enumerate,
 a Get or an Invoke like the request that it stands for. Where a connection would be dropped, the process is
-killed; where an answer would be half or garbage, the process's output is. ``PowerShell`` is the operation of a
-process, or of a pipeline of a PSRP session, as a whole.
+killed, and the connection that waits for its output is dropped; where an answer would be half or garbage, the
+process's output is. ``PowerShell`` is the operation of a process, or of a pipeline of a PSRP session, as a whole.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from replica_lab.provider import CimProvider
 from replica_lab.wire import spoil
 from replica_lab.wire.assumptions import WireAssumptions
 from replica_lab.wire.counters import Counters
-from replica_lab.wire.shell import ShellCommand, ShellResult
+from replica_lab.wire.shell import Dropped, ShellCommand, ShellResult
 
 LOOPBACK = "127.0.0.1"
 
@@ -75,6 +75,8 @@ class Session:
     """Whether the lab can spoil what the process writes."""
     spoilt: Do | None = None
     """How, if it is to."""
+    dropped: bool = False
+    """Whether the connection that waits for its output goes with it."""
 
     async def kill(self) -> None:
         if self.process is not None:
@@ -200,6 +202,8 @@ class PowerShellHost:
             await self.end(session)
         if struck is not None and struck.carried_out:
             await self.wait(struck)
+        if session.dropped:
+            raise Dropped
         exit_code = process.returncode or 0
         if exit_code < 0 or do is Do.DROP_AFTER:
             return ShellResult(b"", b"", engine.KILLED)
@@ -255,6 +259,7 @@ class PowerShellHost:
         if struck.do in _KILLS:
             if struck.do is Do.REFUSE_PORT:
                 self._refuse()
+            session.dropped = struck.do is not Do.HANG
             await session.kill()
             return None
         if struck.do in _REFUSES:

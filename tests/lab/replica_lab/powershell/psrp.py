@@ -168,7 +168,10 @@ class PsrpPlugin:
         try:
             return await steps[request.operation](request, user)
         except _Ended as error:
+            pool = self._pools.get(_shell_id(request))
             await self._end(_shell_id(request))
+            if pool is not None and pool.session.dropped:
+                raise shell.Dropped from error
             raise Fault("internal", code=ABORTED, text="The process that served this session has ended.") from error
 
     async def _create(self, request: Request, user: str) -> Answer:

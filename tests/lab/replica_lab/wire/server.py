@@ -30,7 +30,7 @@ from replica_lab.wire import messages as ws
 from replica_lab.wire.assumptions import WireAssumptions
 from replica_lab.wire.counters import Counters
 from replica_lab.wire.messages import Answer, Request
-from replica_lab.wire.shell import CMD, Runner, ShellPlugin
+from replica_lab.wire.shell import CMD, Dropped, Runner, ShellPlugin
 from replica_lab.wire.wmi import WmiPlugin
 
 PATH = "/wsman"
@@ -309,6 +309,8 @@ class HostServer:
                     return await plugin.answer(request, user)
                 except ws.Fault:
                     raise
+                except Dropped as dropped:
+                    raise _Aborted from dropped
                 except Exception as error:
                     # The client gets a fault, as from a host with a defect; the lab's owner gets the trace.
                     _log.exception("%s: %s %s", self.name, request.operation, request.resource_uri)

@@ -61,6 +61,10 @@ async def no_shell(command: ShellCommand) -> ShellResult:
     return ShellResult(b"", b"no PowerShell in this lab\r\n", 1)
 
 
+class Dropped(Exception):
+    """What ran in a shell was lost together with the connection that waits for its output."""
+
+
 @dataclass
 class _Command:
     line: str

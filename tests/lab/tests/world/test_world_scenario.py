@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 from pathlib import Path
 
@@ -17,18 +18,46 @@ from replica_lab.clock import Clock
 from replica_lab.numbers import Mode, State
 from replica_lab.scenario import ScenarioError
 from replica_lab.world import Rights
-from world_kit import PRIMARY, REPLICA, SYSTEM, Client
+from replica_lab.world.acts import VERBS
+from replica_lab.world.methods import METHODS
+from world_kit import PRIMARY, REPLICA, SYSTEM, THIRD, Client
 
 
 def test_the_built_in_scenarios() -> None:
     names = scenario.names()
-    assert set(names) == {"drill", "quiet", "empty", "big", "pair"}
+    assert set(names) == {"drill", "quiet", "empty", "big", "pair", "nothing", "chain"}
     assert all(names.values())
     for name in names:
         world = scenario.load(name, {"count": 3} if name == "big" else None, Clock(0))
         assert (world.name, world.description) == (name, names[name])
-        assert list(world.hosts) == [REPLICA, PRIMARY]
+        assert set(world.hosts) == {REPLICA, PRIMARY, *([THIRD] if name == "chain" else [])}
         json.dumps(world.snapshot())
+
+
+def test_of_nothing_a_pair_is_made_once_the_host_takes_replication() -> None:
+    world = scenario.load("nothing", clock=Clock(0))
+    assert {vm["mode_name"] for vm in world.snapshot()["hosts"][PRIMARY]["vms"]} == {"none"}
+    enable = {"to": REPLICA, "seconds": 1}
+    world.act(PRIMARY, "App 02", "enable_replication", **enable)
+    world.advance(5)
+    assert world.find_vm(world.hosts[PRIMARY], "App 02").mode == Mode.NONE  # nobody takes it
+    world.act(REPLICA, None, "serve_replication")
+    world.act(REPLICA, None, "authorize", primary="*.lab.example")
+    for verb, arguments in (("enable_replication", enable), ("start_replication", {})):
+        assert world.act(PRIMARY, "App 02", verb, **arguments)["return_value"] == 4096
+        world.advance(60)
+    ends = [world.find_vm(world.hosts[host], "App 02") for host in (PRIMARY, REPLICA)]
+    assert [(vm.mode, vm.state) for vm in ends] == [(Mode.PRIMARY, 3), (Mode.REPLICA, 3)]
+    assert [nic.name for nic in ends[1].nics] == ["Front", "Back"]
+
+
+def test_the_chain_can_be_continued_at_its_third_site() -> None:
+    world = scenario.load("chain", clock=Clock(0))
+    assert world.act(REPLICA, "Lost 01", "reverse")["return_value"] == 32775
+    assert world.act(REPLICA, "Lost 01", "continue_to_third_site")["return_value"] == 4096
+    world.advance(60)
+    ends = [world.find_vm(world.hosts[host], "Lost 01") for host in (REPLICA, THIRD)]
+    assert [(vm.mode, vm.state) for vm in ends] == [(Mode.PRIMARY, 3), (Mode.REPLICA, 3)]
 
 
 def test_the_drill_covers_the_decision_table() -> None:
@@ -208,3 +237,9 @@ def test_a_broken_scenario_says_where_and_what(document: t.Any, words: str, tmp_
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     with pytest.raises(ScenarioError, match=words):
         scenario.load(path)
+
+
+def test_the_readme_names_every_act_and_method() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    methods = {name.removesuffix("Ex") for _class_name, name in METHODS}
+    assert [name for name in (*VERBS, *sorted(methods)) if not re.search(rf"\b{name}\b", text)] == []

@@ -1,0 +1,34 @@
+# Copyright (c) 2026, hyperv.replica contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How often a play starts PowerShell on a host, counted by the lab."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rehearsal.combinations import engine
+from replica_lab.lab import Lab
+from replica_lab.powershell.engine import Engine
+from test_wire_costs import JOBS, QUIET, big, play
+
+
+@pytest.mark.parametrize(("failed_over", "consents"), [(0, {}), (60, {"discard_guest_writes": True})])
+def test_two_hundred_vms_start_powershell_twice_and_once_for_each_slice_of_waiting(
+    lab: Callable[..., Lab], tmp_path: Path, failed_over: int, consents: dict[str, bool]
+) -> None:
+    found = engine()
+    if not isinstance(found, Engine):
+        pytest.skip(found)
+    started = lab(big(200 - failed_over, failed_over=failed_over, rate=20), powershell=found)
+    play(started, tmp_path, QUIET, state="reverted", all=True, **consents)
+    counters = started.hosts["HV-REPLICA"].counters.as_dict()
+    # Between two slices something else is asked: the service for the next calls, or the VMs at the end.
+    slices = [waited for waited, _group in itertools.groupby(counters["queries"][6:], lambda q: bool(JOBS.search(q)))]
+    assert counters["methods"] == ({"Msvm_ReplicationService.RevertFailover": failed_over} if failed_over else {})
+    assert counters["powershell"] <= (2 + slices.count(True) if failed_over else 1), counters["powershell"]
+    print(f"\n{failed_over} of 200 reverted: {counters['powershell']} starts, {slices.count(True)} slices of waiting")
