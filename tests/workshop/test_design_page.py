@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 import tables
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim import schema
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import Certainty, ErrorClass, Outcome
+from tree import ROOT
 
 TEXT = tables.PAGE.read_text(encoding="utf-8")
 
@@ -41,3 +44,15 @@ def test_every_certainty_has_its_line() -> None:
 
 def test_every_outcome_has_its_line() -> None:
     assert first_cells("Outcomes") == [outcome.value for outcome in Outcome]
+
+
+def test_every_method_of_the_service_is_used_or_has_its_reason() -> None:
+    classes = json.loads((ROOT / "tests" / "lab" / "replica_lab" / "cim-schema.json").read_text(encoding="utf-8"))
+    methods = set(classes["classes"]["Msvm_ReplicationService"]["methods"])
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "plugins/plugin_utils/_replica").rglob("*.py")]
+    quoted = {name for source in sources for name in re.findall(r'"(\w+)"', source)}
+    used = methods & quoted & set(schema.CLASSES["Msvm_ReplicationService"].methods)
+    (section,) = re.findall(r"^## Methods of Msvm_ReplicationService.*?(?=^## )", TEXT, re.MULTILINE | re.DOTALL)
+    listed = re.findall(r"^\| `(\w+)` \| [^|\s][^|]* \|$", section, re.MULTILINE)
+    assert sorted(used & set(listed)) == []
+    assert sorted(listed) == sorted(methods - used)

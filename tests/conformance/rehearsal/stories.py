@@ -23,7 +23,9 @@ REPLICA_HOST = "HV-REPLICA"
 RATE = 20.0
 """World seconds in a second, unless a story says otherwise."""
 
-_HOST_KEYS = frozenset({"vms", "jobs", "locale", "domain", "version", "skew"})
+_HOST_KEYS = frozenset(
+    {"authorizations", "cluster", "domain", "jobs", "locale", "replica_server", "skew", "switches", "version", "vms"}
+)
 
 
 class StoryError(ValueError):

@@ -23,6 +23,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.comm
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.continued import CONTINUED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.enabled import ENABLED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.failed_over import FAILED_OVER
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.failover_network import FAILOVER_NETWORK
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.prepared import PREPARED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.replicating import REPLICATING
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.resynchronized import RESYNCHRONIZED
@@ -170,6 +171,7 @@ TARGETS = {
         AS_REPLICA,
         CONTINUED,
         ABSENT,
+        FAILOVER_NETWORK,
     )
 }
 
