@@ -141,7 +141,7 @@ def _read(name: str, file: str, rest: dict[str, t.Any]) -> Story:
         again = rest.pop("again", None)
         if again is None and not calm:
             raise StoryError("again: what the same play does again has to be told where something goes wrong")
-        expected["again"] = _again(again, expected["run"], task.get(FAILOVER) or task.get(REPLICATION, {}))
+        expected["again"] = _again(again, expected["run"], _options(task))
     story = Story(
         name=name,
         file=file,
@@ -183,6 +183,11 @@ def _task(rest: dict[str, t.Any]) -> dict[str, t.Any]:
     if "task" in rest:
         return dict(rest.pop("task"))
     return {FAILOVER: {"state": "reverted", **rest.pop("revert")}}
+
+
+def _options(task: t.Mapping[str, t.Any]) -> t.Any:
+    """The options of the module of this collection that a task names."""
+    return next((value for key, value in task.items() if key.startswith("hyperv.replica.")), {})
 
 
 def _again(written: t.Any, run: Expected, options: t.Any) -> Expected:
