@@ -17,12 +17,13 @@ import yaml
 FOLDER = Path(__file__).parent.parent / "stories"
 BUILT_IN = Path(replica_lab.__file__).parent / "scenarios"
 FAILOVER = "hyperv.replica.failover"
+TEST_FAILOVER = "hyperv.replica.test_failover"
 PHASES = ("check", "run", "again")
 REPLICA_HOST = "HV-REPLICA"
 RATE = 20.0
 """World seconds in a second, unless a story says otherwise."""
 
-_HOST_KEYS = frozenset({"vms", "jobs", "locale", "domain", "version", "skew"})
+_HOST_KEYS = frozenset({"vms", "jobs", "locale", "domain", "version", "skew", "switches"})
 
 
 class StoryError(ValueError):
@@ -138,7 +139,7 @@ def _read(name: str, file: str, rest: dict[str, t.Any]) -> Story:
         again = rest.pop("again", None)
         if again is None and not calm:
             raise StoryError("again: what the same play does again has to be told where something goes wrong")
-        expected["again"] = _again(again, expected["run"], task.get(FAILOVER, {}))
+        expected["again"] = _again(again, expected["run"], task.get(FAILOVER) or task.get(TEST_FAILOVER, {}))
     story = Story(
         name=name,
         file=file,
