@@ -17,7 +17,10 @@ import yaml
 FOLDER = Path(__file__).parent.parent / "stories"
 BUILT_IN = Path(replica_lab.__file__).parent / "scenarios"
 FAILOVER = "hyperv.replica.failover"
+REPLICATION = "hyperv.replica.replication"
 TEST_FAILOVER = "hyperv.replica.test_failover"
+OPTIONS_OF_A_RUN = (FAILOVER, REPLICATION, TEST_FAILOVER)
+"""The modules that act on VMs and have the options of a run."""
 PHASES = ("check", "run", "again")
 REPLICA_HOST = "HV-REPLICA"
 RATE = 20.0
@@ -139,7 +142,8 @@ def _read(name: str, file: str, rest: dict[str, t.Any]) -> Story:
         again = rest.pop("again", None)
         if again is None and not calm:
             raise StoryError("again: what the same play does again has to be told where something goes wrong")
-        expected["again"] = _again(again, expected["run"], task.get(FAILOVER) or task.get(TEST_FAILOVER, {}))
+        options = next((task[module] for module in OPTIONS_OF_A_RUN if module in task), {})
+        expected["again"] = _again(again, expected["run"], options)
     story = Story(
         name=name,
         file=file,

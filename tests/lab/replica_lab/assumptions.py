@@ -260,6 +260,10 @@ _ALL = (
         "Nothing is under way before the time comes.",
     ),
     Assumption(
+        "IMPORT_LOCATION", "any", ("as_exported",), "1.2",
+        "The folder is carried to the other host by a person, who may put it anywhere.",
+    ),
+    Assumption(
         "RESUME_UNFINISHED_INITIAL_REPLICATION", True, (False,), "2",
         "Resuming what was suspended in state 2 can only go on with it; otherwise 3 is claimed without data.",
     ),
@@ -312,6 +316,10 @@ _ALL = (
     Assumption(
         "SET_AUTHORIZATION_UNKNOWN_TO_HOST", 32773, ("accept",), "1.2",
         "A VM can be bound to a primary only if its host takes anything from there.",
+    ),
+    Assumption(
+        "AUTHORIZATION_OF_A_VM", "restricts", ("noted",), "1.2",
+        "An entry for one VM: other primaries are refused from then on, or only its storage and trust group count.",
     ),
     Assumption(
         "STATISTICS_ANSWER", "sync", ("job_with_results", "job"), "1.2",

@@ -165,8 +165,8 @@ class Relationship:
     settings: dict[str, Value] = field(default_factory=dict)
     """What of Msvm_ReplicationSettingData differs from the default."""
     statistics: Statistics = field(default_factory=Statistics)
-    exported: bool = False
-    """The initial replication was written to a folder, and waits to be imported."""
+    exported: str = ""
+    """The folder to which the initial replication was written, while it waits to be imported."""
 
     @property
     def ever_sent(self) -> bool:

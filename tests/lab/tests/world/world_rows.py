@@ -134,6 +134,24 @@ def resume_unfinished(pair: Pair) -> tuple[int, int, int]:
     return (first, *pair.states())
 
 
+def imported(pair: Pair) -> tuple[int, int]:
+    pair.primary.begin(2, InitialReplicationExportLocation="D:\\Out")
+    pair.wait()
+    pair.replica.service("ImportInitialReplica", InitialReplicationImportLocation="E:\\In")
+    pair.wait()
+    return pair.states()
+
+
+def bound_to_another(pair: Pair) -> tuple[int, int]:
+    authorize(pair.replica, "Add", "HV-X")
+    pair.wait()
+    set_authorization(pair.replica, "HV-X")
+    pair.wait()
+    pair.primary.request(3)
+    pair.wait()
+    return pair.states()
+
+
 def connections_of_test(pair: Pair) -> int:
     pair.replica.service("TestReplicaSystem", SnapshotSettingData=None)
     pair.wait()
@@ -321,6 +339,7 @@ ROWS: dict[str, tuple[dict[str, t.Any], dict[str, t.Any] | None, t.Callable[[t.A
         {"now": 4096, 32773: 32773},
     ),
     "STATE_UNTIL_SCHEDULED_START": ({"state": 2}, READY, scheduled, {1: (1, 3), 2: (2, 3)}),
+    "IMPORT_LOCATION": ({"state": 2}, READY, imported, {"any": (3, 3), "as_exported": (2, 2)}),
     "RESUME_UNFINISHED_INITIAL_REPLICATION": (
         {"state": 2},
         {"state": 7, "last_replication": "never"},
@@ -384,6 +403,7 @@ ROWS: dict[str, tuple[dict[str, t.Any], dict[str, t.Any] | None, t.Callable[[t.A
         lambda pair: set_authorization(pair.replica, "HV-X"),
         {32773: 32773, "accept": 4096},
     ),
+    "AUTHORIZATION_OF_A_VM": ({}, {"state": 7}, bound_to_another, {"restricts": (3, 7), "noted": (3, 3)}),
     "STATISTICS_ANSWER": (
         {},
         {},

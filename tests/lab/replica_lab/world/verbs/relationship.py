@@ -23,6 +23,7 @@ from replica_lab.world.verbs.common import (
     need_idle,
     touch_configuration,
 )
+from replica_lab.world.verbs.replication import takes_from
 
 REPLICATED = frozenset({Mode.PRIMARY, *REPLICA_SIDE})
 
@@ -134,7 +135,8 @@ def _waits_for(vm: Vm, sender: Vm) -> bool:
     """Whether this VM was made a replica (RequestedState 2) that still has no primary, or this one."""
     relationship = vm.relationships[0]
     waiting = relationship.state == State.WAITING_TO_COMPLETE_INITIAL_REPLICATION and vm.mode == Mode.REPLICA
-    return waiting and (not relationship.peer or sender.host.is_called(relationship.peer)) and idle(vm)
+    expected = not relationship.peer or sender.host.is_called(relationship.peer)
+    return waiting and expected and takes_from(vm, sender.host) and idle(vm)
 
 
 def idle(vm: Vm) -> bool:

@@ -13,8 +13,11 @@ from replica_lab.numbers import Code, FailoverType, Health, InitialReplicationTy
 from replica_lab.provider import Value
 from replica_lab.world import connection
 from replica_lab.world.jobs import Answered, Course, JobFailed, Plan
-from replica_lab.world.model import UNSET_TIME, PointType, Relationship, Vm
+from replica_lab.world.model import UNSET_TIME, Authorization, PointType, Relationship, Vm
 from replica_lab.world.verbs.common import REPLICA_SIDE, lose_connection, need, need_idle, new_point
+
+if t.TYPE_CHECKING:
+    from replica_lab.world.host import Host
 
 SERVICE_OWNER = r"NT AUTHORITY\SYSTEM"
 """Who owns the jobs that the host starts by itself."""
@@ -38,9 +41,16 @@ def reach(vm: Vm, relationship: Relationship) -> Partner:
     """The other end; None where it lies outside of the world. Raises JobFailed where it should be there and is not."""
     partner = vm.partner(relationship.index)
     there = connection.find(vm.host, relationship.peer)
-    if (partner is None and there is not None) or (partner is not None and partner[0].host.stopped):
+    gone = partner is None and there is not None
+    if gone or (partner is not None and (partner[0].host.stopped or not takes_from(partner[0], vm.host))):
         raise JobFailed(vm.host.world.assumptions.CONNECTION_FAILURE_CODE)
     return partner
+
+
+def takes_from(vm: Vm, primary: Host) -> bool:
+    """Whether a receiving VM's own authorization entry, if it has one, lets this host send."""
+    bound = vm.authorization is not None and vm.host.world.assumptions.AUTHORIZATION_OF_A_VM == "restricts"
+    return not bound or t.cast(Authorization, vm.authorization).allows(primary)
 
 
 def replicating(vm: Vm, relationship: Relationship, partner: Partner, kind: FailoverType) -> None:
@@ -50,7 +60,7 @@ def replicating(vm: Vm, relationship: Relationship, partner: Partner, kind: Fail
     for end in (relationship, *([partner[1]] if partner else [])):
         end.state, end.health = State.REPLICATING, Health.OK
         end.last_time, end.last_type = now, kind
-        end.exported = False
+        end.exported = ""
     if partner:
         partner[1].last_apply_time = now
         partner[0].discard_unsent_writes()
@@ -116,7 +126,7 @@ def start_replication(vm: Vm, kind: int | None, location: str | None = None, sta
             _at(vm, when, lambda: _begun_as_planned(vm, relationship, kind, scheduled))
 
         return Plan("start_replication", JobType.START_REPLICATION, vm, finish=schedule)
-    return _start(vm, relationship, kind)
+    return _start(vm, relationship, kind, location or "")
 
 
 def _begun_as_planned(vm: Vm, relationship: Relationship, kind: InitialReplicationType, scheduled: int) -> Plan:
@@ -125,20 +135,23 @@ def _begun_as_planned(vm: Vm, relationship: Relationship, kind: InitialReplicati
     return _start(vm, relationship, kind)
 
 
-def _start(vm: Vm, relationship: Relationship, kind: InitialReplicationType) -> Plan:
+def _start(vm: Vm, relationship: Relationship, kind: InitialReplicationType, location: str = "") -> Plan:
     def begin() -> None:
         relationship.state = State.WAITING_TO_COMPLETE_INITIAL_REPLICATION
 
     def finish() -> None:
         reach(vm, relationship)
         relationship.state = State.WAITING_TO_COMPLETE_INITIAL_REPLICATION
-        send_initial_replica(vm, relationship, kind)
+        send_initial_replica(vm, relationship, kind, location)
 
     return Plan("start_replication", JobType.START_REPLICATION, vm, begin, finish)
 
 
 def send_initial_replica(
-    vm: Vm, relationship: Relationship, kind: InitialReplicationType = InitialReplicationType.NETWORK
+    vm: Vm,
+    relationship: Relationship,
+    kind: InitialReplicationType = InitialReplicationType.NETWORK,
+    location: str = "",
 ) -> None:
     """The long part: a job of the host's own, in nobody's way."""
 
@@ -148,7 +161,7 @@ def send_initial_replica(
         if not current or relationship.state != waiting:
             raise JobFailed
         if kind is InitialReplicationType.EXPORT:
-            relationship.exported = True
+            relationship.exported = location
             return
         try:
             partner = reach(vm, relationship)
@@ -172,7 +185,7 @@ def import_replica(vm: Vm, location: str | None) -> Plan:
 
     def finish() -> None:
         partner = vm.partner(0)
-        if partner and not partner[1].exported:
+        if partner and not _is_there(vm, partner[1].exported, t.cast(str, location)):
             raise JobFailed(Code.FILE_NOT_FOUND)
         if partner:
             replicating(*partner, (vm, relationship), FailoverType.REGULAR)
@@ -183,6 +196,12 @@ def import_replica(vm: Vm, location: str | None) -> Plan:
         new_point(vm, PointType.STANDARD)
 
     return Plan("import", JobType.IMPORT_REPLICA, vm, finish=finish)
+
+
+def _is_there(vm: Vm, exported: str, location: str) -> bool:
+    """Whether the exported folder is found at a location of the replica's host."""
+    same = exported.rstrip("\\").casefold() == location.rstrip("\\").casefold()
+    return bool(exported) and (same or vm.host.world.assumptions.IMPORT_LOCATION == "any")
 
 
 # --- Resynchronize --------------------------------------------------------------------------------------------
