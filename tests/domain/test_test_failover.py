@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Test copies: made once, connected and started where that is asked for, thrown away; and nights on which it goes wrong."""
+"""Test copies: made once, connected and started where asked for, thrown away; and nights on which it goes wrong."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def test_a_copy_is_thrown_away_and_its_replica_stays(power, job_type, by_itself)
 
 
 def test_orphans_are_known_by_their_mode_and_removed_only_where_that_is_asked_for():
-    world = world_of([{"name": "App", **REPLICA, "test_copy": True}, {"name": "App - Test"}, {"name": "No copy - Test"}])
+    others = [{"name": "App - Test"}, {"name": "No copy - Test"}]
+    world = world_of([{"name": "App", **REPLICA, "test_copy": True}, *others])
     (copy,) = copies(world)
     copy.replica = None
     result, sends = perform(RemoveTestCopy(every_vm=True), world, HOST)
@@ -155,16 +156,13 @@ def test_orphans_are_known_by_their_mode_and_removed_only_where_that_is_asked_fo
 @pytest.mark.parametrize(
     "method", ["TestReplicaSystem", "ModifyResourceSettings", "RequestStateChange", "DestroySystem"]
 )
-@pytest.mark.parametrize("busy", [False, True])
-def test_a_lost_answer_is_never_answered_by_a_second_call(method, after_effect, busy):
+def test_a_lost_answer_is_never_answered_by_a_second_call(method, after_effect):
     world = world_of([{"name": "App", **REPLICA}])
     if method == "DestroySystem":
         perform(MakeTestCopy(), world, HOST, ["App"])
         verb: t.Any = RemoveTestCopy()
     else:
         verb = MakeTestCopy(switch="Drill", start_vm=True)
-    if busy:
-        world.hosts[HOST].act("App", "receive_delta") if hasattr(world.hosts[HOST], "act") else None
     result, sends = perform(verb, world, HOST, ["App"], losses=[Loss(method, after_effect)])
     assert not [one for one, count in Counter(methods(sends)).items() if count > 1]
     vm = result["vms"][0]
@@ -215,7 +213,7 @@ def picture(world: World) -> dict[str, t.Any]:
     return {vm.id: (vm.mode, vm.state, vm.power, len(vm.points)) for vm in world.hosts[HOST].vms if vm.mode != 3}
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     st.lists(MACHINES, min_size=1, max_size=3),
     SWITCHES,
@@ -234,7 +232,8 @@ def test_whatever_happens_the_end_is_honest_and_the_replicas_are_as_they_were(
     assert not sends.calls
     result, sends = perform(verb, world, HOST, losses=losses, **order)
     assert picture(world) == before
-    assert not {call: count for call, count in Counter(sends.calls).items() if count > 1 and call[0] != "ModifyResourceSettings"}
+    named = [call for call in sends.calls if call[0] != "ModifyResourceSettings"]  # whose adapters, only its text says
+    assert not {call: count for call, count in Counter(named).items() if count > 1}
     by_replica = Counter(vm.replica.id for vm in copies(world) if vm.replica)
     assert all(count == 1 for count in by_replica.values())
     for told, vm in zip(foretold["vms"], result["vms"], strict=True):

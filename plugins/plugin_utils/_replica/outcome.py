@@ -147,7 +147,7 @@ HINTS: dict[ErrorClass, str] = {
     ErrorClass.NOT_REPLICATED: "Name only VMs that Hyper-V Replica protects; all=true passes over the others.",
     ErrorClass.TEST_COPY: "This is the copy that a test failover made. Name the replica it was made of; a test "
     "copy is ended with a test failover clean-up, not with a revert.",
-    ErrorClass.TEST_COPY_PRESENT: "Remove the test copy first (Hyper-V Manager: Stop Test Failover), then run again.",
+    ErrorClass.TEST_COPY_PRESENT: "Remove the test copy first (module test_failover, state=absent), then run again.",
     ErrorClass.WRONG_SIDE: "Run the task against the other host of the pair, or change the option side.",
     ErrorClass.COMMITTED: "A committed failover is final. Go forward: reverse the replication so that this host "
     "becomes the primary.",

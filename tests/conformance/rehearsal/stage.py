@@ -21,7 +21,7 @@ from replica_lab.lab import Lab
 from replica_lab.powershell.engine import Engine
 
 from rehearsal.combinations import Combination, engine
-from rehearsal.stories import FAILOVER, REPLICATION, Story
+from rehearsal.stories import OPTIONS_OF_A_RUN, Story
 
 ROOT = Path(__file__).parents[3]
 FORKS = 8
@@ -109,7 +109,7 @@ _PLAY = {
     "gather_facts": False,
     "strategy": "ansible.builtin.free",
     "module_defaults": {
-        module: {"poll_interval": POLL_INTERVAL, "wait_timeout": WAIT_TIMEOUT} for module in (FAILOVER, REPLICATION)
+        module: {"poll_interval": POLL_INTERVAL, "wait_timeout": WAIT_TIMEOUT} for module in OPTIONS_OF_A_RUN
     },
     "tasks": [{"name": "Tell it", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}],
 }

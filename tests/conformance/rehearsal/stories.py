@@ -18,6 +18,9 @@ FOLDER = Path(__file__).parent.parent / "stories"
 BUILT_IN = Path(replica_lab.__file__).parent / "scenarios"
 FAILOVER = "hyperv.replica.failover"
 REPLICATION = "hyperv.replica.replication"
+TEST_FAILOVER = "hyperv.replica.test_failover"
+OPTIONS_OF_A_RUN = (FAILOVER, REPLICATION, TEST_FAILOVER)
+"""The modules that act on VMs and have the options of a run."""
 PHASES = ("check", "run", "again")
 REPLICA_HOST = "HV-REPLICA"
 RATE = 20.0

@@ -214,6 +214,7 @@ def _count(calls: t.Iterable[str]) -> dict[str, int]:
 # --- the world ---------------------------------------------------------------------------------------------
 
 GONE = "gone"
+NEW = "new"
 
 
 def _world(story: Story, expected: Expected, phase: Phase) -> Complaints:
@@ -226,6 +227,9 @@ def _world(story: Story, expected: Expected, phase: Phase) -> Complaints:
             return [f"world: {written!r} fits {keys}"]
         if changes == GONE:
             del wanted[keys[0]]
+            continue
+        if changes == NEW:
+            wanted[keys[0]] = dict(after.get(keys[0], {}))
             continue
         values = {name: "off" if value is False and name == "power" else value for name, value in changes.items()}
         wanted.setdefault(keys[0], {}).update(values)
