@@ -10,16 +10,18 @@ import typing as t
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils import _action
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import CimSession
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import present
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import present, statistics
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import choose
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import ErrorClass, ReplicaError
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import read_host
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import EXTRA, NETWORK, read_host
+
+SUBSETS = ("recovery_points", "statistics", "pending", "health_issues", "network")
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     **_action.HOST_SPEC,
     "name": {"type": "list", "elements": "str"},
     "missing": {"type": "str", "choices": ["fail", "ignore"], "default": "fail"},
-    "gather": {"type": "list", "elements": "str", "choices": ["recovery_points"], "default": []},
+    "gather": {"type": "list", "elements": "str", "choices": list(SUBSETS), "default": []},
 }
 
 
@@ -38,11 +40,21 @@ class ActionModule(_action.ReplicaAction):
             )
 
     def act(self, session: CimSession, arguments: dict[str, t.Any], talk: _action.Talk) -> dict[str, t.Any]:
-        host = read_host(session, gather=arguments["gather"])
+        gather = set(arguments["gather"])
+        host = read_host(session, gather=(gather & EXTRA.keys()) | (NETWORK if "network" in gather else frozenset()))
         choice = choose(
             host,
             arguments["name"],
             ignore_missing=arguments["missing"] == "ignore",
             comma_text=arguments["comma_text"],
         )
-        return present.info_result(host, host.name or talk.host, choice)
+        counted = None
+        asked = gather & set(statistics.SUBSETS)
+        if asked and not self._task.check_mode:
+            counted = statistics.read_statistics(session, choice.vms, _action.SystemClock())
+        result = present.info_result(host, host.name or talk.host, choice, asked, counted)
+        if asked and counted is None:
+            result["warnings"] = [
+                f"Not gathered in check mode: {', '.join(sorted(asked))}. Only a method call tells, and none is sent."
+            ]
+        return result

@@ -6,10 +6,7 @@
 
 from __future__ import annotations
 
-
-class ModuleDocFragment:
-    DOCUMENTATION = r"""
-options:
+_MISSING = r"""
   missing:
     description:
       - What to do when a name of O(name) fits no VM on this host.
@@ -21,6 +18,9 @@ options:
       - fail
       - ignore
     default: fail
+"""
+
+_COMMON = r"""
   transport:
     description:
       - What carries the requests to the host. RV(transport) says which one did.
@@ -85,3 +85,10 @@ seealso:
     description: Microsoft's guide to the feature itself.
     link: https://learn.microsoft.com/windows-server/virtualization/hyper-v/manage/set-up-hyper-v-replica
 """
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = "options:" + _MISSING + _COMMON.lstrip("\n")
+
+    # For modules that are about the host itself, and name no VMs.
+    ALONE = "options:" + _COMMON

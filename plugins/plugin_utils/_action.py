@@ -244,3 +244,28 @@ def clean_names(names: t.Sequence[str] | None, key: str) -> list[str]:
     if "" in stripped:
         raise ReplicaError(ErrorClass.INVALID_ARGUMENT, f"{key} holds an empty name.")
     return stripped
+
+
+def within(arguments: t.Mapping[str, t.Any], ranges: t.Mapping[str, tuple[float, float]]) -> None:
+    """Refuse numbers out of their range. Raises ReplicaError."""
+    for key, (least, most) in ranges.items():
+        value = arguments.get(key)
+        if value is not None and not least <= value <= most:
+            raise ReplicaError(
+                ErrorClass.INVALID_ARGUMENT, f"{key} is {value}; it must be from {least:g} to {most:g}."
+            )
+
+
+def thumbprint(written: str) -> str:
+    """The digits of a certificate's thumbprint, without the blanks and colons that tools show between them."""
+    digits = "".join(character for character in written if character not in " :\u200e").upper()
+    if len(digits) != _THUMBPRINT or any(character not in "0123456789ABCDEF" for character in digits):
+        raise ReplicaError(
+            ErrorClass.INVALID_ARGUMENT,
+            f"certificate_thumbprint is {written!r}, which is not {_THUMBPRINT} hexadecimal digits.",
+            hint="Copy the thumbprint (SHA-1) of the certificate from the host.",
+        )
+    return digits
+
+
+_THUMBPRINT = 40

@@ -107,6 +107,19 @@ READ: t.Mapping[str, tuple[str, ...]] = {
         "ReplicationProvider",
         "RootCertificateThumbPrint",
     ),
+    "Msvm_EthernetPortFailoverSettingDataComponent": (),
+    "Msvm_FailoverNetworkAdapterSettingData": (
+        "DHCPEnabled",
+        "DNSServers",
+        "DefaultGateways",
+        "IPAddresses",
+        "ProtocolIFType",
+        "Subnets",
+    ),
+    "Msvm_SyntheticEthernetPortSettingData": (
+        "Address",
+        "ElementName",
+    ),
     "Msvm_VirtualSystemSettingData": (
         "CreationTime",
         "ElementName",

@@ -135,6 +135,9 @@ class Fact(enum.Enum):
     NO_CERTIFICATE = "authentication by certificate, and no thumbprint"
     CANNOT_EXTEND = "its relationship 0 is not replicating"
     OTHER_SERVER = "it replicates to another server than `replica_server`"
+    ADAPTER_MISSING = "it has no such network adapter"
+    ADAPTER_AMBIGUOUS = "several of its network adapters are meant by one entry, or one by several"
+    TOO_MANY_GATEWAYS = "with those of the other family an adapter would have more than five gateways"
     DIFFERS = "a setting differs from what the task says"
 
 

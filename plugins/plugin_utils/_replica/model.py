@@ -128,6 +128,31 @@ class RecoveryPoint:
 
 
 @dataclass(frozen=True)
+class FailoverAddresses:
+    """Msvm_FailoverNetworkAdapterSettingData: what the guest is given after a failover. Texts as the host has them."""
+
+    id: str
+    protocol: int | None = None
+    dhcp: bool = False
+    addresses: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
+    """Parallel to the addresses: a mask for IPv4, the length of the prefix for IPv6."""
+    gateways: tuple[str, ...] = ()
+    dns_servers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NetworkAdapter:
+    """Msvm_SyntheticEthernetPortSettingData of a VM."""
+
+    id: str
+    name: str
+    mac: str
+    failover: FailoverAddresses | None = None
+    """None where the host shows no such settings of it."""
+
+
+@dataclass(frozen=True)
 class VirtualMachine:
     """One VM as Msvm_ComputerSystem showed it at one moment, and what belongs to it."""
 
@@ -159,6 +184,8 @@ class VirtualMachine:
     """From the oldest to the newest; None: not read."""
     shutdown: Reference | None = None
     """The component through which the guest can be asked to shut down; None: not read, or there is none."""
+    adapters: tuple[NetworkAdapter, ...] | None = None
+    """None: not read."""
 
     connections: tuple[Connection, ...] = ()
     """Of its network adapters, as far as they were read."""

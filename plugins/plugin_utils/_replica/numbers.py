@@ -227,6 +227,29 @@ BACKGROUND_JOBS = frozenset(
 """Jobs that move data or read: a healthy relationship runs them all the time, and none moves its state."""
 
 
+class ProtocolType(enum.IntEnum):
+    """Page: Msvm_FailoverNetworkAdapterSettingData, ProtocolIFType."""
+
+    UNKNOWN = 0
+    OTHER = 1
+    IPV4 = 4096
+    IPV6 = 4097
+    BOTH = 4098
+
+
+class Severity(enum.IntEnum):
+    """Page: Msvm_Error, PerceivedSeverity (of CIM_Error)."""
+
+    UNKNOWN = 0
+    OTHER = 1
+    INFORMATION = 2
+    WARNING = 3
+    MINOR = 4
+    MAJOR = 5
+    CRITICAL = 6
+    FATAL = 7
+
+
 class ReturnCode(enum.IntEnum):
     """What a method with a Job answers. Page: RevertFailover method of Msvm_ReplicationService."""
 

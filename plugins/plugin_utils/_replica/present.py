@@ -28,6 +28,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide imp
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
     Host,
     Job,
+    NetworkAdapter,
     Relationship,
     TestCopy,
     VirtualMachine,
@@ -37,9 +38,11 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers im
     JobState,
     JobType,
     Power,
+    ProtocolType,
     ReplicationHealth,
     ReplicationMode,
     ReplicationState,
+    Severity,
     name_of,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import (
@@ -53,6 +56,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
     hint_of,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Order, Run
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.statistics import Counted
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import Revert
 
 _LINES = 10
@@ -494,6 +498,8 @@ def info_dict(vm: VirtualMachine) -> JsonDict:
         "revertible": decision.effect is Effect.CALL,
         "consistent": vm.relationship_agrees,
     }
+    if vm.adapters is not None:
+        result["network"] = [network_adapter_dict(adapter) for adapter in vm.adapters]
     if vm.recovery_points is not None:
         result["recovery_points"] = [
             {"id": point.id, "name": point.name, "type": point.type, "time": time_text(point.time)}
@@ -502,12 +508,80 @@ def info_dict(vm: VirtualMachine) -> JsonDict:
     return result
 
 
-def info_result(host: Host, host_name: str, choice: Choice) -> JsonDict:
-    """The result of replication_info. A name that leads to no VM fails it, and still shows the others."""
+def network_adapter_dict(adapter: NetworkAdapter) -> JsonDict:
+    """One network adapter, and what it is given after a failover, as the host has it."""
+    found = adapter.failover
+    return {
+        "name": adapter.name,
+        "mac": adapter.mac,
+        "failover": None
+        if found is None
+        else {
+            **named("protocol", ProtocolType, found.protocol),
+            "dhcp": found.dhcp,
+            "addresses": list(found.addresses),
+            "subnets": list(found.subnets),
+            "gateways": list(found.gateways),
+            "dns_servers": list(found.dns_servers),
+        },
+    }
+
+
+def counted_dict(counted: t.Sequence[Counted] | None, asked: t.Collection[str]) -> JsonDict:
+    """What was asked for of a VM, one entry a relationship; null where it was not gathered."""
+    result: JsonDict = dict.fromkeys(sorted(asked))
+    if counted is None:
+        return result
+    if "statistics" in asked:
+        result["statistics"] = [
+            {
+                "index": each.index,
+                **{name: time_text(time) for name, time in each.times.items()},
+                **each.numbers,
+                "health": name_of(ReplicationHealth, each.numbers["health_raw"]),
+            }
+            for each in counted
+            if each.numbers is not None and each.times is not None
+        ]
+    if "pending" in asked:
+        result["pending"] = [
+            {"index": each.index, "size": each.numbers["pending_size"]} for each in counted if each.numbers is not None
+        ]
+    if "health_issues" in asked:
+        result["health_issues"] = [
+            {
+                "index": each.index,
+                "class": issue.kind,
+                "message_id": issue.message_id,
+                "message": issue.message,
+                **named("severity", Severity, issue.severity),
+                "error_type": issue.error_type,
+                "probable_cause": issue.probable_cause,
+                "status_code": issue.status_code,
+            }
+            for each in counted
+            for issue in each.issues or ()
+        ]
+    return result
+
+
+def info_result(
+    host: Host,
+    host_name: str,
+    choice: Choice,
+    asked: t.Collection[str] = (),
+    counted: t.Mapping[str, t.Sequence[Counted]] | None = None,
+) -> JsonDict:
+    """The result of replication_info. What could not be read fails it, and the rest is still shown.
+
+    ``asked``: the subsets that only a method tells; ``counted``: what it told, None where it was not asked.
+    """
     result: JsonDict = {
         "changed": False,
         "host": host_name,
-        "vms": [info_dict(vm) for vm in choice.vms],
+        "vms": [
+            {**info_dict(vm), **counted_dict(None if counted is None else counted[vm.id], asked)} for vm in choice.vms
+        ],
         "unattributed_jobs": [job_dict(job) for job in host.unattributed_jobs],
         "not_here": list(choice.not_here),
     }
@@ -520,4 +594,20 @@ def info_result(host: Host, host_name: str, choice: Choice) -> JsonDict:
             certainty=Certainty.NOTHING_CHANGED.value,
             hint=HINTS[worst.error_class],
         )
+    else:
+        silent = [
+            (vm, each) for vm in choice.vms for each in (counted or {}).get(vm.id, ()) if each.error is not None
+        ]
+        if silent:
+            worst_class = silent[0][1].error or ErrorClass.STATUS_UNKNOWN
+            result.update(
+                failed=True,
+                msg="\n".join(
+                    f"VM {vm.name!r} ({vm.id}) on {host_name}, relationship {each.index}: {each.message}"
+                    for vm, each in silent[:_LINES]
+                ),
+                error_class=worst_class.value,
+                certainty=Certainty.NOTHING_CHANGED.value,
+                hint=HINTS[worst_class],
+            )
     return result

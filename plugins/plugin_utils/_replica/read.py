@@ -33,8 +33,10 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
     Connection,
+    FailoverAddresses,
     Host,
     Job,
+    NetworkAdapter,
     RecoveryPoint,
     Relationship,
     Settings,
@@ -79,17 +81,24 @@ SWITCHES = Query("SELECT * FROM Msvm_VirtualEthernetSwitch")
 CONNECTIONS = Query("SELECT * FROM Msvm_EthernetPortAllocationSettingData")
 ADAPTERS = Query("SELECT * FROM Msvm_SyntheticEthernetPortSettingData")
 EMULATED_ADAPTERS = Query("SELECT * FROM Msvm_EmulatedEthernetPortSettingData")
+FAILOVER_ADDRESSES = Query("SELECT * FROM Msvm_FailoverNetworkAdapterSettingData")
+ADAPTER_FAILOVER = Query("SELECT * FROM Msvm_EthernetPortFailoverSettingDataComponent")
 EXTRA: dict[str, Query] = {
+    "adapter_failover": ADAPTER_FAILOVER,
     "adapters": ADAPTERS,
     "connections": CONNECTIONS,
     "copy_jobs": COPY_JOBS,
     "emulated_adapters": EMULATED_ADAPTERS,
+    "failover_addresses": FAILOVER_ADDRESSES,
     "failed_over_point": LAST_APPLIED,
     "recovery_points": RECOVERY_POINTS,
     "shutdown": SHUTDOWN,
     "switches": SWITCHES,
 }
 """What can be read beside the six queries, each for one query more."""
+
+NETWORK = frozenset({"adapters", "adapter_failover", "failover_addresses"})
+"""What has to be read for the network adapters of a VM and their failover addresses."""
 
 SETTINGS_AGAIN = (
     "InstanceID",
@@ -121,7 +130,7 @@ _OPTIONAL = (RELATIONSHIPS, EMULATED_ADAPTERS)
 _NARROW = 40
 
 _GUID = re.compile(r"\A\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?\Z", re.IGNORECASE)
-_OF_A_VM = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\\\", re.IGNORECASE)
+_OF_A_VM = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\", re.IGNORECASE)
 _SWITCH_PATH = re.compile(r":Msvm_VirtualEthernetSwitch\..*\bName=[\"']([0-9a-f-]{36})[\"']", re.IGNORECASE)
 _HVR = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\HVR(?:\\([01]))?\Z", re.IGNORECASE)
 _ENABLED = 2
@@ -334,6 +343,7 @@ def _host(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> Host:
     points = _recovery_points(answers[RECOVERY_POINTS] or ()) if RECOVERY_POINTS in answers else None
     applied = failed_over_points(answers[LAST_APPLIED] or ()) if LAST_APPLIED in answers else None
     shutdowns = _shutdowns(answers.get(SHUTDOWN) or ())
+    network = _network(answers) if FAILOVER_ADDRESSES in answers else None
     complete = [
         replace(
             vm,
@@ -347,6 +357,7 @@ def _host(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> Host:
             recovery_points=None if points is None else tuple(points.get(vm.id, ())),
             failed_over_point=None if applied is None else applied.get(vm.id, ""),
             shutdown=shutdowns.get(vm.id),
+            adapters=None if network is None else tuple(network.get(vm.id, ())),
             connections=connections.get(vm.id, ()),
             switches=switches,
         )
@@ -407,6 +418,45 @@ def _shutdowns(instances: t.Iterable[Instance]) -> dict[str, Reference]:
         if vm_id and instance.reference is not None and instance.get("EnabledState") == _ENABLED:
             result[vm_id] = instance.reference
     return result
+
+
+def _network(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> dict[str, list[NetworkAdapter]]:
+    """VM id → its network adapters, in the order of their ids; those of snapshots and templates belong to no VM."""
+    found = {_text(each.get("InstanceID")).casefold(): each for each in answers[FAILOVER_ADDRESSES] or ()}
+    settings: dict[str, Instance] = {}
+    for instance in answers[ADAPTER_FAILOVER] or ():
+        adapter, part = instance.get("GroupComponent"), instance.get("PartComponent")
+        if isinstance(adapter, Reference) and isinstance(part, Reference):
+            wanted = found.get((part.key("InstanceID") or "").casefold())
+            if wanted is not None:
+                settings[(adapter.key("InstanceID") or "").casefold()] = wanted
+    result: dict[str, list[NetworkAdapter]] = {}
+    for instance in sorted(answers[ADAPTERS] or (), key=lambda each: _text(each.get("InstanceID"))):
+        adapter_id = _text(instance.get("InstanceID"))
+        match = _OF_A_VM.match(adapter_id)
+        if match is not None:
+            addresses = settings.get(adapter_id.casefold())
+            result.setdefault(match.group(1).upper(), []).append(
+                NetworkAdapter(
+                    id=adapter_id,
+                    name=_text(instance.get("ElementName")),
+                    mac=_text(instance.get("Address")).upper(),
+                    failover=None if addresses is None else _failover_addresses(addresses),
+                )
+            )
+    return result
+
+
+def _failover_addresses(instance: Instance) -> FailoverAddresses:
+    return FailoverAddresses(
+        id=_text(instance.get("InstanceID")),
+        protocol=_number(instance.get("ProtocolIFType")),
+        dhcp=instance.get("DHCPEnabled") is True,
+        addresses=_texts(instance.get("IPAddresses")),
+        subnets=_texts(instance.get("Subnets")),
+        gateways=_texts(instance.get("DefaultGateways")),
+        dns_servers=_texts(instance.get("DNSServers")),
+    )
 
 
 def _virtual_machine(instance: Instance) -> VirtualMachine | None:
@@ -523,6 +573,10 @@ def _vm_id(value: Value) -> str:
 
 def _text(value: Value) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _texts(value: Value) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, tuple) else ()
 
 
 def _number(value: Value) -> int | None:

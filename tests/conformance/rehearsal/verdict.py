@@ -191,7 +191,7 @@ def _property(key: str, value: t.Any, vm: t.Mapping[str, t.Any]) -> Complaints:
 
 
 def _calls(expected: Expected, phase: Phase) -> Complaints:
-    seen = [f"{call['method']} {call['vm_name']}" for call in phase.calls]
+    seen = [" ".join(filter(None, (call["method"], call["vm_name"]))) for call in phase.calls]
     values = [f"{text} = {call['return_value']}" for text, call in zip(seen, phase.calls, strict=True)]
     fits = len(seen) == len(expected.calls) and all(
         wanted in pair for wanted, pair in zip(expected.calls, zip(seen, values, strict=True), strict=True)
