@@ -11,14 +11,21 @@ from __future__ import annotations
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import Certainty, ErrorClass, Outcome
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Run
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb import Reading, Verb
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb import Part, Reading, Verb
+
+
+def started(run: Run) -> bool:
+    """Whether the VM shows what the task wanted on top of the verb, if it wanted anything: that it runs."""
+    after = run.after
+    last = [act for act in run.acts if act.part is Part.AFTER]
+    return all(after is not None and act.shows(run.before, after) is Reading.LEFT for act in last)
 
 
 def conclude(verb: Verb, run: Run) -> None:
     """Outcome and certainty of a VM to which something was sent, from its last reading."""
     after, before = run.after, run.before
     reading = None if after is None else verb.reading(before, after)
-    if run.succeeded and reading is Reading.LEFT:
+    if run.succeeded and reading is Reading.LEFT and started(run):
         run.outcome, run.changed, run.certainty = Outcome.CHANGED, True, Certainty.CHANGED
         return
     run.changed = True
@@ -45,6 +52,9 @@ def _unconfirmed(run: Run, reading: Reading | None) -> tuple[ErrorClass, Certain
     if run.after is None:
         cause = "The host reported success, but the VM could not be read afterwards."
         return ErrorClass.CONNECTION_LOST, Certainty.UNKNOWN, cause
+    if reading is Reading.LEFT:
+        cause = "The host reported success for the start as well, and the VM does not run."
+        return ErrorClass.METHOD_FAILED, Certainty.CHANGED if run.sent else Certainty.UNKNOWN, cause
     if reading is Reading.ODD:
         cause = "The host reported success, and the VM shows a mode or state that does not belong after it."
         return ErrorClass.UNEXPECTED_STATE, Certainty.CHANGED, cause
