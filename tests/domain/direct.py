@@ -77,6 +77,8 @@ class Sends:
 
     calls: list[tuple[str, str]] = field(default_factory=list)
     """Method, and the name of the VM it was about."""
+    requested: list[tuple[str, str, t.Any]] = field(default_factory=list)
+    """The same with the state that the method asks for, None where it has no such argument."""
     queries: int = 0
     gets: int = 0
     lists: int = 0
@@ -123,7 +125,9 @@ class DirectSession(WsManSession):
     def _call(self, call: MethodCall) -> MethodResult:
         target = self._resolved(call.target)
         about = next((value for _name, value in call.arguments if isinstance(value, Reference)), target)
-        self.sends.calls.append((call.method, about.key("Name") or ""))
+        vm_id = about.key("SystemName" if about.class_name == "Msvm_ShutdownComponent" else "Name") or ""
+        self.sends.calls.append((call.method, vm_id))
+        self.sends.requested.append((call.method, vm_id, dict(call.arguments).get("RequestedState")))
         arguments = {
             name: _ref(value) if isinstance(value, Reference) else list(value) if isinstance(value, tuple) else value
             for name, value in call.arguments

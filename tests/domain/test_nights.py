@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import RunningVm
-from direct import DirectSession, Loss, revert
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.failed_over import FailOver, FailoverKind
+from direct import DirectSession, Loss, perform, revert
 from replica_lab import scenario
 
 FAILED_OVER = {"mode": "replica", "state": "failed_over", "points": [{"age": 300}], "guest_writes": 10}
@@ -181,3 +182,20 @@ def test_a_host_without_the_replication_service_is_not_a_vm_that_is_missing(monk
     (vm,) = result["vms"]
     assert not sends.calls
     assert (vm["outcome"], vm["error_class"], vm["certainty"]) == ("failed", "service_unavailable", "nothing_changed")
+
+
+def test_a_start_without_effect_is_not_called_started():
+    """The failover is done and stays so; that the VM shall run as well is another thing, and it does not."""
+    world = world_of(vm={"mode": "replica", "state": 3})
+    world.fate({"method": "RequestStateChange", "outcome": "no_effect_0"})
+    verb = FailOver(kind=FailoverKind.UNPLANNED, primary_is_down=True, start_vm=True)
+    result, _sends = perform(verb, world, "HV")
+    (vm,) = result["vms"]
+    assert (vm["outcome"], vm["certainty"], vm["error_class"]) == ("failed", "changed", "method_failed")
+    assert "does not run" in vm["msg"]
+    assert state_of(world, "vm") == 5
+    again, _sends = perform(verb, world, "HV")  # nothing but the start is left, and who knows what that did
+    assert (again["vms"][0]["outcome"], again["vms"][0]["certainty"]) == ("failed", "unknown")
+    world.fates.clear()
+    again, _sends = perform(verb, world, "HV")
+    assert (again["vms"][0]["outcome"], again["vms"][0]["power"]) == ("changed", "running")

@@ -49,7 +49,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide imp
     PowerState,
     power_state,
 )
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.judge import conclude
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.judge import conclude, started
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Job, VirtualMachine
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
     JOB_CANCELLED,
@@ -776,8 +776,8 @@ class Conductor:
         return self._read(before, queries, self.session.run(list(queries)))
 
     def _settled_in(self, run: Run) -> bool:
-        return run.after is not None and not (
-            run.succeeded
-            and not self.order.verb.leaves_no_trace
-            and self.order.verb.reading(run.before, run.after) is Reading.PENDING
-        )
+        if run.after is None:
+            return False
+        verb = self.order.verb
+        unseen = not verb.leaves_no_trace and verb.reading(run.before, run.after) is Reading.PENDING
+        return not (run.succeeded and (unseen or not started(run)))

@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import Certainty, ErrorClass, Outcome
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Run
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb import Reading, Verb
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb import Part, Reading, Verb
+
+
+def started(run: Run) -> bool:
+    """Whether the VM shows what the task wanted on top of the verb, if it wanted anything: that it runs."""
+    after = run.after
+    last = [act for act in run.acts if act.part is Part.AFTER]
+    return all(after is not None and act.shows(run.before, after) is Reading.LEFT for act in last)
 
 
 def conclude(verb: Verb, run: Run) -> None:
@@ -21,7 +28,7 @@ def conclude(verb: Verb, run: Run) -> None:
     if run.gone and verb.ends_in_absence and run.sent:
         reading = Reading.LEFT
     traceless = verb.leaves_no_trace and reading is Reading.PENDING
-    if run.succeeded and (reading is Reading.LEFT or traceless):
+    if run.succeeded and (reading is Reading.LEFT or traceless) and started(run):
         run.outcome, run.changed, run.certainty = Outcome.CHANGED, True, Certainty.CHANGED
         return
     run.changed = True
@@ -48,6 +55,9 @@ def _unconfirmed(run: Run, reading: Reading | None) -> tuple[ErrorClass, Certain
     if run.after is None:
         cause = "The host reported success, but the VM could not be read afterwards."
         return ErrorClass.CONNECTION_LOST, Certainty.UNKNOWN, cause
+    if reading is Reading.LEFT:
+        cause = "The host reported success for the start as well, and the VM does not run."
+        return ErrorClass.METHOD_FAILED, Certainty.CHANGED if run.sent else Certainty.UNKNOWN, cause
     if reading is Reading.ODD:
         cause = "The host reported success, and the VM shows a mode or state that does not belong after it."
         return ErrorClass.UNEXPECTED_STATE, Certainty.CHANGED, cause

@@ -450,3 +450,49 @@ def test_a_replica_resynchronizes_its_third_site() -> None:
     assert ([each.state for each in middle.truth().relationships], *modes(third)) == ([3, 10], (4, 10))
     world.advance(20)
     assert [each.state for each in middle.truth().relationships] == [3, 3]
+
+
+def test_what_was_never_sent_to_a_new_replica_has_no_time() -> None:
+    """After an unplanned failover both ends begin anew: the old primary as a replica, the new one as its sender."""
+    world, replica, primary = pair({"state": 6}, {"state": 8})
+    done(world, primary, primary.request(2))
+    assert primary.truth().relationships[0].last_time is None
+    done(world, replica, replica.reverse())
+    assert [each.truth().relationships[0].last_time for each in (replica, primary)] == [None, None]
+
+
+@pytest.mark.parametrize("state", range(22))
+def test_initial_replication_begins_from_one_state_only(state: int) -> None:
+    client = Client(one("primary", state, peer="HV-ELSEWHERE"))
+    assert client.begin()[0] == (4096 if state == 1 else 32775)
+
+
+def test_an_export_pays_no_heed_to_a_time() -> None:
+    world, _replica, primary = pair({"state": 2}, {"state": 1})
+    when = world.time + timedelta(hours=1)
+    done(world, primary, primary.begin(2, InitialReplicationExportLocation="D:\\Out", StartTime=when))
+    assert primary.truth().relationships[0].exported == "D:\\Out"
+
+
+def test_a_resynchronization_that_fails_leaves_both_ends_as_they_were() -> None:
+    world, replica, primary = pair({"state": 7}, {"state": 9})
+    world.fate({"method": "Resynchronize", "outcome": "job_fails"})
+    done(world, primary, primary.resync())
+    assert modes(replica, primary) == ((2, 7), (1, 9))
+
+
+def test_a_start_time_is_that_of_the_host_s_clock() -> None:
+    hosts = {PRIMARY: {"skew": 3600, "vms": [{"name": "vm", "mode": "primary", "state": 1, "peer": "HV-X"}]}}
+    world = scenario.load({"hosts": hosts}, clock=Clock(0))
+    primary = Client(world, PRIMARY)
+    done(world, primary, primary.begin(StartTime=world.time + timedelta(minutes=61)))
+    assert modes(primary) == ((1, 1),)
+    world.advance(120)
+    assert modes(primary) == ((1, 3),)
+
+
+def test_a_cancelled_transfer_does_not_go_on() -> None:
+    world, _replica, primary = pair({"state": 2}, {"state": 1})
+    done(world, primary, primary.begin(), 3)
+    done(world, primary, primary.request(1), 3)
+    assert not [job for job in primary.host.jobs if job.running]
