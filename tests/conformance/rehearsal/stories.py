@@ -22,7 +22,9 @@ REPLICA_HOST = "HV-REPLICA"
 RATE = 20.0
 """World seconds in a second, unless a story says otherwise."""
 
-_HOST_KEYS = frozenset({"vms", "jobs", "locale", "domain", "version", "skew"})
+_HOST_KEYS = frozenset(
+    {"vms", "jobs", "locale", "domain", "version", "skew", "replica_server", "authorizations", "cluster"}
+)
 
 
 class StoryError(ValueError):
