@@ -52,6 +52,12 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reve
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.reverted import REVERTED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.started import STARTED
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.suspended import SUSPENDED
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.test_failover import (
+    ABSENT as TEST_ABSENT,
+)
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.test_failover import (
+    PRESENT as TEST_PRESENT,
+)
 from tree import ROOT
 
 PAGE = ROOT / "docs" / "design.md"
@@ -149,6 +155,8 @@ TARGETS = {
 
 TABLES: dict[str, Callable[[], str]] = {
     **{name: functools.partial(decisions, target) for name, target in TARGETS.items()},
+    "test present": functools.partial(decisions, TEST_PRESENT),
+    "test absent": functools.partial(decisions, TEST_ABSENT),
     "power": power,
     "return codes": return_codes,
 }

@@ -130,8 +130,7 @@ _OPTIONAL = (RELATIONSHIPS, EMULATED_ADAPTERS)
 _NARROW = 40
 
 _GUID = re.compile(r"\A\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?\Z", re.IGNORECASE)
-_ADAPTER = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\", re.IGNORECASE)
-_OF_A_VM = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\\\", re.IGNORECASE)
+_OF_A_VM = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\", re.IGNORECASE)
 _SWITCH_PATH = re.compile(r":Msvm_VirtualEthernetSwitch\..*\bName=[\"']([0-9a-f-]{36})[\"']", re.IGNORECASE)
 _HVR = re.compile(r"\AMicrosoft:([0-9a-f-]{36})\\HVR(?:\\([01]))?\Z", re.IGNORECASE)
 _ENABLED = 2
@@ -434,7 +433,7 @@ def _network(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> dict[str
     result: dict[str, list[NetworkAdapter]] = {}
     for instance in sorted(answers[ADAPTERS] or (), key=lambda each: _text(each.get("InstanceID"))):
         adapter_id = _text(instance.get("InstanceID"))
-        match = _ADAPTER.match(adapter_id)
+        match = _OF_A_VM.match(adapter_id)
         if match is not None:
             addresses = settings.get(adapter_id.casefold())
             result.setdefault(match.group(1).upper(), []).append(

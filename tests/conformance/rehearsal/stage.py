@@ -21,7 +21,7 @@ from replica_lab.lab import Lab
 from replica_lab.powershell.engine import Engine
 
 from rehearsal.combinations import Combination, engine
-from rehearsal.stories import FAILOVER, Story
+from rehearsal.stories import FAILOVER, REPLICATION, Story
 
 ROOT = Path(__file__).parents[3]
 FORKS = 8
@@ -108,7 +108,9 @@ _PLAY = {
     "hosts": "stage",
     "gather_facts": False,
     "strategy": "ansible.builtin.free",
-    "module_defaults": {FAILOVER: {"poll_interval": POLL_INTERVAL, "wait_timeout": WAIT_TIMEOUT}},
+    "module_defaults": {
+        module: {"poll_interval": POLL_INTERVAL, "wait_timeout": WAIT_TIMEOUT} for module in (FAILOVER, REPLICATION)
+    },
     "tasks": [{"name": "Tell it", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}],
 }
 

@@ -17,6 +17,7 @@ import yaml
 FOLDER = Path(__file__).parent.parent / "stories"
 BUILT_IN = Path(replica_lab.__file__).parent / "scenarios"
 FAILOVER = "hyperv.replica.failover"
+REPLICATION = "hyperv.replica.replication"
 PHASES = ("check", "run", "again")
 REPLICA_HOST = "HV-REPLICA"
 RATE = 20.0
@@ -140,7 +141,7 @@ def _read(name: str, file: str, rest: dict[str, t.Any]) -> Story:
         again = rest.pop("again", None)
         if again is None and not calm:
             raise StoryError("again: what the same play does again has to be told where something goes wrong")
-        expected["again"] = _again(again, expected["run"], task.get(FAILOVER, {}))
+        expected["again"] = _again(again, expected["run"], task.get(FAILOVER) or task.get(REPLICATION, {}))
     story = Story(
         name=name,
         file=file,

@@ -127,6 +127,12 @@ PRESENT = Target(
             hint="Connect the copy in Hyper-V Manager, or run the task without switch.",
         ),
         Row(
+            Effect.WAIT,
+            "A test copy of the VM exists, and shall run.",
+            modes=REPLICA,
+            when=_COPIED | {Fact.COPY_CHANGING},
+        ),
+        Row(
             Effect.CALL,
             "A test copy of the VM exists, and is not connected to the switch.",
             modes=REPLICA,
@@ -327,6 +333,11 @@ class _OfCopies(Verb):
         jobs = [*vm.jobs, *(job for copy in vm.test_copies for job in copy.jobs)]
         return Situation(vm.mode, vm.state, jobs_seen(self.target, jobs), self.facts(vm))
 
+    def decide(self, vm: VirtualMachine) -> Decision:
+        decision = super().decide(vm)
+        changing = decision.effect is Effect.WAIT and Fact.COPY_CHANGING in decision.row.when
+        return replace(decision, wait_for_power=changing)
+
     def moved(self, before: VirtualMachine, after: VirtualMachine) -> bool:
         def seen(vm: VirtualMachine) -> list[tuple[str, int | None, tuple[str, ...]]]:
             return [(copy.id, copy.power, tuple(on.switch_id for on in copy.connections)) for copy in copies_of(vm)]
@@ -372,6 +383,7 @@ class MakeTestCopy(_OfCopies):
             Fact.COPY_TO_BE_CONNECTED: bool(self.switch)
             and any(on.switch_id != wanted for copy in copies for on in copy.connections),
             Fact.COPY_TO_BE_STARTED: self.start_vm and any(_startable(copy) for copy in copies),
+            Fact.COPY_CHANGING: self.start_vm and _changing(copies),
             Fact.COPY_ON_PRODUCTION: not self.switch
             and any(on.switch_id in used for copy in copies for on in copy.connections),
         }
@@ -416,7 +428,12 @@ class MakeTestCopy(_OfCopies):
         if after.mode != before.mode:
             return Reading.ODD
         facts = self.facts(after)
-        short = {Fact.COPY_TO_BE_CONNECTED, Fact.COPY_WITHOUT_CONNECTION, Fact.COPY_TO_BE_STARTED}
+        short = {
+            Fact.COPY_TO_BE_CONNECTED,
+            Fact.COPY_WITHOUT_CONNECTION,
+            Fact.COPY_TO_BE_STARTED,
+            Fact.COPY_CHANGING,
+        }
         return Reading.LEFT if Fact.TEST_COPY in facts and not short & facts else Reading.PENDING
 
     def lines(self, vm: VirtualMachine) -> dict[str, str]:
@@ -462,15 +479,10 @@ class RemoveTestCopy(_OfCopies):
             Fact.UNPROVEN_COPY: any(not _proven(copy) for copy in vm.test_copies),
             Fact.COPY_MEANT: is_test_copy(vm) and (not self.every_vm or (self.orphans and is_orphan(vm))),
             Fact.COPY_ON: bool(powers & _ON),
-            Fact.COPY_CHANGING: PowerState.CHANGING in powers,
+            Fact.COPY_CHANGING: _changing(copies_of(vm)),
             Fact.COPY_POWER_UNKNOWN: PowerState.UNKNOWN in powers,
         }
         return super().facts(vm) | {fact for fact, held in holds.items() if held}
-
-    def decide(self, vm: VirtualMachine) -> Decision:
-        decision = super().decide(vm)
-        changing = decision.effect is Effect.WAIT and Fact.COPY_CHANGING in decision.row.when
-        return replace(decision, wait_for_power=changing)
 
     def main_acts(self, vm: VirtualMachine, decision: Decision) -> tuple[Act, ...]:
         acts: list[Act] = []
@@ -526,6 +538,10 @@ def copies_of(vm: VirtualMachine) -> tuple[TestCopy, ...]:
 
 def _proven(copy: TestCopy) -> bool:
     return copy.reference is not None and copy.mode == ReplicationMode.TEST_REPLICA
+
+
+def _changing(copies: tuple[TestCopy, ...]) -> bool:
+    return any(power_state(copy.power) is PowerState.CHANGING for copy in copies)
 
 
 def _startable(copy: TestCopy) -> bool:
