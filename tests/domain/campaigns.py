@@ -173,6 +173,9 @@ OUTCOMES: list[dict[str, t.Any]] = [
     {"outcome": "lost_job_ref"},
 ]
 
+FATES = st.builds(lambda times, what: {"times": times, **what}, st.integers(1, 2), st.sampled_from(OUTCOMES))
+"""What may befall a call, of whatever method."""
+
 SWITCHES = st.fixed_dictionaries(
     {},
     optional={

@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import RunningVm
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import OnError
-from campaigns import CAMPAIGNS, OUTCOMES, SWITCHES, Campaign, Seen
+from campaigns import CAMPAIGNS, FATES, SWITCHES, Campaign, Seen
 from direct import Loss, Sends, perform
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,8 +34,7 @@ ORDERS = st.fixed_dictionaries(
 
 
 def fates(campaign: Campaign) -> st.SearchStrategy[dict[str, t.Any]]:
-    fate = st.fixed_dictionaries({"method": st.sampled_from(campaign.calls), "times": st.integers(1, 2)})
-    return st.builds(lambda where, what: {**where, **what}, fate, st.sampled_from(OUTCOMES))
+    return st.builds(lambda method, fate: {"method": method, **fate}, st.sampled_from(campaign.calls), FATES)
 
 
 def losses(campaign: Campaign) -> st.SearchStrategy[Loss]:

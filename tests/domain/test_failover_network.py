@@ -17,11 +17,11 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.fail
     Family,
     SetFailoverNetwork,
 )
+from campaigns import FATES
 from direct import Loss, perform
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replica_lab import scenario
-from test_campaign import FATES
 
 HOST = "HV"
 

@@ -20,11 +20,11 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.server imp
     time_of_day,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.statistics import read_statistics
+from campaigns import FATES
 from direct import DirectSession, Loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replica_lab import scenario
-from test_campaign import FATES
 
 HOST = "HV"
 METHODS = ("ModifyServiceSettings", "AddAuthorizationEntry", "ModifyAuthorizationEntry", "RemoveAuthorizationEntry")

@@ -14,12 +14,12 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.test
     MakeTestCopy,
     RemoveTestCopy,
 )
+from campaigns import FATES, SWITCHES
 from direct import Loss, perform
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replica_lab import scenario
 from replica_lab.world import World
-from test_campaign import FATES, SWITCHES
 
 HOST = "HV"
 NICS = [{"name": "Network Adapter", "switch": "LAN"}, {"name": "Second"}]

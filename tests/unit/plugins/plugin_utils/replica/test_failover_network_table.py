@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Failover addresses: every situation has its intended answer, written down a second time as a grid; and lists apart."""
+"""Failover addresses: every situation has its intended answer, written down a second time as a grid."""
 
 from __future__ import annotations
 
@@ -67,7 +67,11 @@ ADAPTERS = {
     "differs": ((LAN,), AdapterSettings(name="lan", ipv4=V4), ("call", None)),
     "the same": ((replace(LAN, failover=SET),), AdapterSettings(name="LAN", ipv4=V4), ("nothing", None)),
     "missing": ((), AdapterSettings(name="LAN", ipv4=V4), ("refuse", ErrorClass.NOT_FOUND)),
-    "out of reach": ((replace(LAN, failover=None),), AdapterSettings(index=0, ipv4=V4), ("refuse", ErrorClass.NOT_FOUND)),
+    "out of reach": (
+        (replace(LAN, failover=None),),
+        AdapterSettings(index=0, ipv4=V4),
+        ("refuse", ErrorClass.NOT_FOUND),
+    ),
     "two": ((LAN, replace(LAN, id="2")), AdapterSettings(name="LAN", ipv4=V4), ("refuse", ErrorClass.AMBIGUOUS_NAME)),
     "too many": (
         (replace(LAN, failover=FIVE),),
