@@ -50,18 +50,6 @@ def _common(arguments: Arguments) -> tuple[Side, RunningVm, int]:
     return Side(arguments["side"]), RunningVm(arguments["running_vm"]), int(arguments["relationship"])
 
 
-VERBS: dict[str, Callable[[Arguments], Verb]] = {
-    ENABLED.name: lambda given: Enable(*_common(given), settings=_stated(given)),
-    STARTED.name: lambda given: _start(given),
-    REPLICATING.name: lambda given: Resume(*_common(given)),
-    SUSPENDED.name: lambda given: Suspend(*_common(given)),
-    RESYNCHRONIZED.name: lambda given: Resynchronize(*_common(given), force=given["force"], at=_moment(given)),
-    REVERSED.name: lambda given: Reverse(*_common(given), settings=_stated(given)),
-    AS_REPLICA.name: lambda given: AsReplica(*_common(given), confirm=given["confirm"]),
-    CONTINUED.name: lambda given: Continue(*_common(given), confirm=given["confirm"]),
-    ABSENT.name: lambda given: Remove(*_common(given), confirm=given["confirm"]),
-}
-
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "state": {"type": "str", "required": True, "choices": list(VERBS)},
     **_vm_action.VM_OPTIONS,
@@ -125,6 +113,19 @@ def _start(given: Arguments) -> StartReplication:
             "An export begins at once: start_time does not go with initial=export.",
         )
     return StartReplication(*_common(given), initial=initial, export_path=path, at=at)
+
+
+VERBS: dict[str, Callable[[Arguments], Verb]] = {
+    ENABLED.name: lambda given: Enable(*_common(given), settings=_stated(given)),
+    STARTED.name: _start,
+    REPLICATING.name: lambda given: Resume(*_common(given)),
+    SUSPENDED.name: lambda given: Suspend(*_common(given)),
+    RESYNCHRONIZED.name: lambda given: Resynchronize(*_common(given), force=given["force"], at=_moment(given)),
+    REVERSED.name: lambda given: Reverse(*_common(given), settings=_stated(given)),
+    AS_REPLICA.name: lambda given: AsReplica(*_common(given), confirm=given["confirm"]),
+    CONTINUED.name: lambda given: Continue(*_common(given), confirm=given["confirm"]),
+    ABSENT.name: lambda given: Remove(*_common(given), confirm=given["confirm"]),
+}
 
 
 def _moment(given: Arguments) -> datetime | None:

@@ -6,21 +6,10 @@
 
 from __future__ import annotations
 
-_MISSING = r"""
-  missing:
-    description:
-      - What to do when a name of O(name) fits no VM on this host.
-      - V(fail) ends the task with RV(error_class=vm_not_found) before anything is changed.
-      - V(ignore) passes over the name. On a cluster a VM lives on one of the nodes, so each node passes over
-        the VMs of the others.
-    type: str
-    choices:
-      - fail
-      - ignore
-    default: fail
-"""
 
-_COMMON = r"""
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
   transport:
     description:
       - What carries the requests to the host. RV(transport) says which one did.
@@ -85,10 +74,3 @@ seealso:
     description: Microsoft's guide to the feature itself.
     link: https://learn.microsoft.com/windows-server/virtualization/hyper-v/manage/set-up-hyper-v-replica
 """
-
-
-class ModuleDocFragment:
-    DOCUMENTATION = "options:" + _MISSING + _COMMON.lstrip("\n")
-
-    # For modules that are about the host itself, and name no VMs.
-    ALONE = "options:" + _COMMON

@@ -10,6 +10,17 @@ from __future__ import annotations
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
+  missing:
+    description:
+      - What to do when a name of O(name) fits no VM on this host.
+      - V(fail) ends the task with RV(error_class=vm_not_found) before anything is changed.
+      - V(ignore) passes over the name. On a cluster a VM lives on one of the nodes, so each node passes over
+        the VMs of the others.
+    type: str
+    choices:
+      - fail
+      - ignore
+    default: fail
   name:
     description:
       - The VMs that are meant, by name or by GUID (with or without braces).

@@ -136,7 +136,7 @@ def test_whatever_happens_the_end_is_honest(fates, losses, waiting_slice):
     assert not [call for call, count in Counter(sends.calls).items() if count > 1]
     if "error_class" not in result:
         server, entries = truth(world)
-        assert (server["http_port"], [primary for primary, *_ in entries]) == (8080, ["hv-a.example.net"])
+        assert (server["http_port"], [entry[0] for entry in entries]) == (8080, ["hv-a.example.net"])
         assert result["changed"]
     elif result["certainty"] == "nothing_changed":
         assert same, result["msg"]

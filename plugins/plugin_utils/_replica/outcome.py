@@ -223,6 +223,7 @@ HINTS: dict[ErrorClass, str] = {
     ErrorClass.INVALID_ARGUMENT: "Correct the task; see the documentation of the module.",
 }
 
+
 def hint_of(error: ErrorClass, noun: str) -> str:
     """The hint of a class, for what was to be done (``the revert``)."""
     return HINTS[error].replace("{noun}", noun[0].upper() + noun[1:])

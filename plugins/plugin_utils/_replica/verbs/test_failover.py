@@ -549,7 +549,8 @@ def _startable(copy: TestCopy) -> bool:
 
 
 def _reference(copy: TestCopy) -> Reference:
-    assert copy.reference is not None  # the table refuses a copy that the host names and does not show
+    if copy.reference is None:
+        raise AssertionError("the table refuses a copy that the host names and does not show")
     return copy.reference
 
 

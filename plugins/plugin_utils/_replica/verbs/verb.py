@@ -294,5 +294,3 @@ def start(vm: VirtualMachine, expected: Expected) -> Act:
     call = request_state(vm.reference, RequestedState.RUNNING)
     jobs = frozenset({int(JobType.START_VM)})
     return Act(Part.AFTER, "the start", call, vm.reference, expected, jobs, power_reading(PowerState.RUNNING))
-
-

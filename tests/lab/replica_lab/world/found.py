@@ -25,6 +25,7 @@ REPLICATION_SERVICE = "Msvm_ReplicationService"
 MANAGEMENT_SERVICE = "Msvm_VirtualSystemManagementService"
 SETTINGS = "Msvm_VirtualSystemSettingData"
 
+
 @dataclass
 class Found:
     """An instance that exists: cheap to make, its properties wait in ``build``."""

@@ -66,7 +66,6 @@ class Plan:
     out_early: bool = False
     """The out parameters come with the job, before its work is done."""
 
-
     def remember(self) -> t.Callable[[], None]:
         """What takes back whatever ``begin`` is about to show."""
         restore = self.vm.remember() if self.vm is not None else nothing
