@@ -50,6 +50,34 @@ def _common(arguments: Arguments) -> tuple[Side, RunningVm, int]:
     return Side(arguments["side"]), RunningVm(arguments["running_vm"]), int(arguments["relationship"])
 
 
+def _start(given: Arguments) -> StartReplication:
+    """Raises ReplicaError."""
+    initial, path, at = Initial(given["initial"]), (given["export_path"] or "").strip(), _moment(given)
+    if (initial is Initial.EXPORT) is not bool(path):
+        raise ReplicaError(
+            ErrorClass.INVALID_ARGUMENT,
+            "initial=export needs export_path." if initial is Initial.EXPORT else "export_path needs initial=export.",
+        )
+    if initial is Initial.EXPORT and at is not None:
+        raise ReplicaError(
+            ErrorClass.INVALID_ARGUMENT,
+            "An export begins at once: start_time does not go with initial=export.",
+        )
+    return StartReplication(*_common(given), initial=initial, export_path=path, at=at)
+
+
+VERBS: dict[str, Callable[[Arguments], Verb]] = {
+    ENABLED.name: lambda given: Enable(*_common(given), settings=_stated(given)),
+    STARTED.name: _start,
+    REPLICATING.name: lambda given: Resume(*_common(given)),
+    SUSPENDED.name: lambda given: Suspend(*_common(given)),
+    RESYNCHRONIZED.name: lambda given: Resynchronize(*_common(given), force=given["force"], at=_moment(given)),
+    REVERSED.name: lambda given: Reverse(*_common(given), settings=_stated(given)),
+    AS_REPLICA.name: lambda given: AsReplica(*_common(given), confirm=given["confirm"]),
+    CONTINUED.name: lambda given: Continue(*_common(given), confirm=given["confirm"]),
+    ABSENT.name: lambda given: Remove(*_common(given), confirm=given["confirm"]),
+}
+
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "state": {"type": "str", "required": True, "choices": list(VERBS)},
     **_vm_action.VM_OPTIONS,
@@ -97,35 +125,6 @@ class ActionModule(_vm_action.VmAction):
             )
         _stated(arguments), _moment(arguments)  # what is no setting and no time is refused with any state
         return VERBS[state](arguments)
-
-
-def _start(given: Arguments) -> StartReplication:
-    """Raises ReplicaError."""
-    initial, path, at = Initial(given["initial"]), (given["export_path"] or "").strip(), _moment(given)
-    if (initial is Initial.EXPORT) is not bool(path):
-        raise ReplicaError(
-            ErrorClass.INVALID_ARGUMENT,
-            "initial=export needs export_path." if initial is Initial.EXPORT else "export_path needs initial=export.",
-        )
-    if initial is Initial.EXPORT and at is not None:
-        raise ReplicaError(
-            ErrorClass.INVALID_ARGUMENT,
-            "An export begins at once: start_time does not go with initial=export.",
-        )
-    return StartReplication(*_common(given), initial=initial, export_path=path, at=at)
-
-
-VERBS: dict[str, Callable[[Arguments], Verb]] = {
-    ENABLED.name: lambda given: Enable(*_common(given), settings=_stated(given)),
-    STARTED.name: _start,
-    REPLICATING.name: lambda given: Resume(*_common(given)),
-    SUSPENDED.name: lambda given: Suspend(*_common(given)),
-    RESYNCHRONIZED.name: lambda given: Resynchronize(*_common(given), force=given["force"], at=_moment(given)),
-    REVERSED.name: lambda given: Reverse(*_common(given), settings=_stated(given)),
-    AS_REPLICA.name: lambda given: AsReplica(*_common(given), confirm=given["confirm"]),
-    CONTINUED.name: lambda given: Continue(*_common(given), confirm=given["confirm"]),
-    ABSENT.name: lambda given: Remove(*_common(given), confirm=given["confirm"]),
-}
 
 
 def _moment(given: Arguments) -> datetime | None:
