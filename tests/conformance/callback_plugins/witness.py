@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import time
 import urllib.request
 
 from ansible.plugins.callback import CallbackBase
@@ -41,6 +42,10 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "witness"
     CALLBACK_NEEDS_ENABLED = True
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._began = {}
+
     def v2_playbook_on_start(self, playbook):
         # Imported once here, and not anew in the process of every task.
         for name in SHARED:
@@ -49,6 +54,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_start(self, host, task):
         if task.name in PHASES:
             stage = host.get_vars()["stage"]
+            self._began[host.name] = time.monotonic()
             _ask(stage, "/clock", {"rate": 0 if task.name == "check" else stage["rate"]}, "POST")
 
     def v2_runner_on_ok(self, result):
@@ -74,6 +80,7 @@ class CallbackModule(CallbackBase):
         record = {
             "story": host.name,
             "phase": task.name,
+            "seconds": time.monotonic() - self._began[host.name],
             "status": "changed" if status == "ok" and values.get("changed") else status,
             "result": values,
             "calls": _ask(stage, "/calls"),

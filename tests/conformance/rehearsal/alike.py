@@ -29,6 +29,8 @@ _MASKS = (
     # A library's own words for a broken connection.
     (re.compile(r"(?<=The host says: )\w+(?:Error|Timeout|Exception): .*", re.DOTALL), "<library>"),
 )
+_PROGRESS = re.compile(r"\d+ of \d+ done, \d+ running; slowest: ")
+"""Said every ten seconds: how often is a matter of the machine."""
 _GUID = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
 
 
@@ -44,7 +46,11 @@ def differences(story: Story, one: Performance, other: Performance) -> list[str]
     if set(one.phases.get(story.slug, ())) != set(other.phases.get(story.slug, ())):
         return found  # not all phases were played over both
     first_lines, second_lines = (
-        [mask(line, known_ids(performance.phases[story.slug]["run"])) for line in performance.lines_of(story)]
+        [
+            mask(line, known_ids(performance.phases[story.slug]["run"]))
+            for line in performance.lines_of(story)
+            if not _PROGRESS.search(line)
+        ]
         for performance in (one, other)
     )
     return found + [f"stderr: {line}" for line in _differ("", first_lines, second_lines)]

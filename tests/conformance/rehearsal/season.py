@@ -16,6 +16,9 @@ from rehearsal.stage import Performance, perform
 from rehearsal.stories import Story
 from rehearsal.verdict import judge
 
+_LONG = 60.0
+_SHOWN = 5
+
 
 class Season:
     def __init__(self) -> None:
@@ -62,3 +65,16 @@ class Season:
             yield f"{story.name:{width}}  " + "  ".join(cells).rstrip()
         times = (f"{f'{self._given[name].seconds:.0f} s':^{len(name)}}" for name in columns)
         yield f"{f'{len(stories)} stories':{width}}  " + "  ".join(times).rstrip()
+        for name in columns:
+            yield from _slowest(self._given[name])
+
+
+def _slowest(performance: Performance) -> t.Iterator[str]:
+    """Where the time went, in a column that took long."""
+    if performance.seconds < _LONG:
+        return
+    told = performance.phases.items()
+    phases = [(phase.seconds, slug, name) for slug, played in told for name, phase in played.items()]
+    longest = sorted(phases, reverse=True)[:_SHOWN]
+    shown = ", ".join(f"{slug} ({name}) {took:.0f} s" for took, slug, name in longest)
+    yield f"{performance.combination.name}: {shown}"

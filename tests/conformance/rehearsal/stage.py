@@ -44,6 +44,7 @@ class Phase:
     before: dict[str, t.Any]
     after: dict[str, t.Any]
     """The world (World.snapshot) at both ends of the phase."""
+    seconds: float = 0
 
 
 @dataclass
@@ -178,6 +179,7 @@ def phases(records: Path, first: t.Mapping[str, dict[str, t.Any]]) -> dict[str, 
             record["counters"],
             state[slug],
             record["state"],
+            record["seconds"],
         )
         calls[slug], state[slug] = len(record["calls"]), record["next"]
     return found

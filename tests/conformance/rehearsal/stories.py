@@ -59,7 +59,7 @@ class Expected:
     stderr: tuple[str, ...] = ()
     """Regular expressions that a line of this host on stderr fits, in this order."""
     queries: int | None = None
-    """Enumerate requests."""
+    """Enumerate requests over WS-Management."""
 
 
 @dataclass(frozen=True)

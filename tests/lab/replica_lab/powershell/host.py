@@ -266,6 +266,8 @@ class PowerShellHost:
             return {"error": _refusal(struck).as_json(self._locale)}
         if struck.do in _SPOILS:
             session.spoilt = struck.do
+            if not struck.carried_out:
+                return {"error": CimError(Kind.TIMED_OUT).as_json(self._locale)}  # what is written of it is spoilt
         answer = self._ask(request, session) if answer is None else answer
         return _change(struck.do, answer)
 
