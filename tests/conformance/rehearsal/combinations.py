@@ -52,7 +52,7 @@ COMBINATIONS = (
 
 
 OTHERS = (
-    Combination("powershell-local", "local", "", missing="needs ansible-core 2.21, and a pwsh that finds the lab's cmdlets outside its shells"),
+    Combination("powershell-local", "local", "", missing="needs core 2.21 and a pwsh that has the lab's cmdlets"),
     Combination("powershell-ssh", "ssh", "", missing="the lab has no SSH server"),
 )
 """Combinations that a host could have and the lab has not."""
