@@ -52,7 +52,7 @@ COMBINATIONS = (
 
 
 OTHERS = (
-    Combination("powershell-local", "local", "", missing="the lab's cmdlets can be reached from its own shells only"),
+    Combination("powershell-local", "local", "", missing="needs core 2.21 and a pwsh that has the lab's cmdlets"),
     Combination("powershell-ssh", "ssh", "", missing="the lab has no SSH server"),
 )
 """Combinations that a host could have and the lab has not."""
