@@ -180,8 +180,14 @@ def test_calls_that_the_cmdlet_itself_refuses(host: t.Any, service: t.Any) -> No
 def test_calls_that_the_host_refuses(host: t.Any, service: t.Any) -> None:
     vm = {"reference": instance(systems(host), ElementName="SQL 01")}
     assert refused(invoke(host, service, "Nothing", ComputerSystem=vm)) == ("CimException", 17, 0x8004102E)
-    assert refused(invoke(host, service, "RevertFailover")) == ("CimException", 4, 0x8004102F)
     assert refused(invoke(host, None, "RevertFailover", ComputerSystem=vm)) == ("CimException", 4, 0x8004102F)
     job = {"reference": {"class": "Msvm_ConcreteJob", "namespace": V2, "keys": {"InstanceID": "1"}, "from_host": True}}
     assert refused(invoke(host, service, "RevertFailover", ComputerSystem=job)) == ("CimException", 4, 0x8004102F)
     assert list(host.world.calls) == []
+
+
+def test_a_parameter_that_nobody_names_is_null(host: t.Any, service: t.Any) -> None:
+    answer = invoke(host, service, "RevertFailover")
+    assert "error" not in answer
+    (call,) = host.world.calls
+    assert (call["arguments"], call["return_value"]) == ({"ComputerSystem": None}, 32773)
