@@ -105,11 +105,7 @@ class VmAction(_action.ReplicaAction):
             max_changes=arguments["max_changes"],
             on_error=OnError(arguments["on_error"]),
         )
-        gather = set(verb.gather)
-        if session.waiting_slice:
-            # A list that is lost with its call would take this along, and here one query more costs no start.
-            gather.add("failed_over_point")
-        host = read_host(session, gather=gather)
+        host = read_host(session, gather=verb.gather)
         choice = choose(
             host,
             None if arguments["all"] else arguments["name"],

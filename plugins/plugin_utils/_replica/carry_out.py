@@ -131,11 +131,8 @@ class Conductor:
         ``refused``: a name could not be resolved, so nothing will be done to the others either. Returns the error
         that keeps the whole order from being carried out (too_many), or None.
         """
-        read_before = not self._points_read and any(vm.failed_over_point is not None for vm in vms)
-        self._points_read = self._points_read or read_before
         for vm in vms:
             run = Run(vm, self._decide(vm), after=vm)
-            run.point = (vm.failed_over_point or "") if read_before else run.point
             self.runs.append(run)
             self._enter(run)
         due = [run for run in self.runs if run.phase in (Phase.QUEUED, Phase.WAITING_FOR_POWER)]
