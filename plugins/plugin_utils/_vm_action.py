@@ -71,11 +71,10 @@ class VmAction(_action.ReplicaAction):
         """What a module adds to the result, from the reading at the beginning."""
 
     def check(self, arguments: dict[str, t.Any], written: t.Mapping[str, t.Any]) -> None:
-        for key in ("name", "exclude"):
-            comma_text = _action.names_in(written, key)
+        arguments["comma_text"] = ""
+        for key in ("name", "exclude"):  # of which one has to be empty, see below
+            arguments["comma_text"] += _action.names_in(written, key)
             arguments[key] = _action.clean_names(arguments[key], key)
-            if key == "name":
-                arguments["comma_text"] = comma_text
         if bool(arguments["name"]) == arguments["all"]:
             raise ReplicaError(
                 ErrorClass.INVALID_ARGUMENT,

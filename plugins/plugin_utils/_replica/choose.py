@@ -47,8 +47,8 @@ def choose(
 ) -> Choice:
     """The VMs meant by ``names`` (None: all of the host), without those meant by ``exclude``.
 
-    ``comma_text``: the text a list of names was split from. If a VM bears the whole of it as its name, nobody can
-    tell what was meant.
+    ``comma_text``: the text that a list of names, or of exclusions, was split from. If a VM bears the whole of it
+    as its name, nobody can tell what was meant.
     """
     if comma_text and _matches(host, comma_text):
         refusal = Refusal(
