@@ -201,7 +201,7 @@ class Job:
             self.undo()
             self.did = "rolled_back"
         self.ended = self.host.world.time
-        self.ended_in, self.error_code, self.text = state, code, text
+        self.ended_in, self.error_code, self.text = int(state), int(code), text
         if self.course.vanishes:
             self.host.forget(self)
         else:

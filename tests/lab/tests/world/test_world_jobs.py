@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import enum
 import typing as t
 from datetime import timedelta
 
 import pytest
 from replica_lab.provider import InvalidCall, NotFound, Ref
 from replica_lab.world import OUTCOMES, World, WorldError
-from world_kit import JOB, PRIMARY, SERVICE, Client, job_id, one, world_of
+from world_kit import JOB, PRIMARY, REPLICA, SERVICE, Client, job_id, one, world_of
 
 
 def failed_over(**top: t.Any) -> tuple[World, Client]:
@@ -49,6 +50,17 @@ def test_effects_happen_at_their_own_time_however_late_anybody_looks() -> None:
     vm = client.vm()
     assert vm["ReplicationState"] == 3
     assert world.time - vm["TimeOfLastConfigurationChange"] == timedelta(seconds=100000 - 10)
+
+
+@pytest.mark.parametrize("act", ["move_away", "cancel_job"])
+def test_a_job_that_others_have_ended_shows_plain_numbers(act: str) -> None:
+    """Up to Python 3.10 the text of an IntEnum is its name, and that would go over the wire."""
+    world, client = failed_over()
+    _code, ref = client.revert()
+    world.act(REPLICA, "vm", act)
+    job = client.job(ref)
+    assert {name: job[name] for name, value in job.items() if isinstance(value, enum.Enum)} == {}
+    assert str(job["ErrorCode"]).isdigit()
 
 
 def strike(outcome: str, **parameters: t.Any) -> tuple[World, Client, int, Ref | None]:
