@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 from tree import ROOT
 
 # In the order in which a failure tells most: the repository, the domain and the messages, the PowerShell part, the
-# simulated hosts, the domain on them, whole plays on them.
-SUITES = ("workshop", "unit", "powershell", "lab", "domain", "conformance")
+# simulated hosts, the domain on them, whole plays on them, what a person with a real pair would run.
+SUITES = ("workshop", "unit", "powershell", "lab", "domain", "conformance", "integration")
 
 
 def counts(report: Path) -> str:
