@@ -199,3 +199,19 @@ def test_a_start_without_effect_is_not_called_started():
     world.fates.clear()
     again, _sends = perform(verb, world, "HV")
     assert (again["vms"][0]["outcome"], again["vms"][0]["power"]) == ("changed", "running")
+
+
+def test_a_resumption_that_hangs_is_what_has_not_failed_and_the_failover_was_not_sent():
+    world = scenario.load(
+        {
+            "clock": {"rate": 0},
+            "hosts": {"HV": {"vms": [{"name": "vm", "mode": "replica", "state": "suspended"}]}},
+            "fates": [{"method": "RequestReplicationStateChangeEx", "outcome": "job_hangs"}],
+        }
+    )
+    verb = FailOver(kind=FailoverKind.UNPLANNED, primary_is_down=True, resume=True)
+    result, sends = perform(verb, world, "HV", ["vm"], wait_timeout=30)
+    assert [method for method, _vm in sends.calls] == ["RequestReplicationStateChangeEx"]
+    (vm,) = result["vms"]
+    assert (vm["error_class"], vm["certainty"]) == ("job_timeout", "between_states")
+    assert vm["hint"].startswith("The resumption of the replication has not failed")

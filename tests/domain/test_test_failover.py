@@ -49,6 +49,15 @@ def methods(sends: t.Any) -> list[str]:
     return [method for method, _about in sends.calls]
 
 
+@pytest.mark.parametrize("outcome", ["no_effect_0", "no_effect_job"])
+def test_a_copy_that_was_promised_and_is_not_there_is_not_made_a_second_time(outcome):
+    world = world_of([{"name": "App", **REPLICA}], [{"method": "TestReplicaSystem", "outcome": outcome}])
+    result, sends = perform(MakeTestCopy(switch="Drill", start_vm=True), world, HOST, ["App"])
+    assert methods(sends) == ["TestReplicaSystem"]
+    (vm,) = result["vms"]
+    assert (vm["outcome"], vm["error_class"], vm["certainty"]) == ("failed", "method_failed", "unknown")
+
+
 @pytest.mark.parametrize("slice_", [0.0, 20.0])
 @pytest.mark.parametrize("answer", ["sync", "job"])
 def test_a_copy_is_made_connected_and_started_once(answer, slice_):

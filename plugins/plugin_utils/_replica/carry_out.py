@@ -682,7 +682,7 @@ class Conductor:
                     run.cause = f"{after} still runs on the host. {noun[0].upper()}{noun[1:]} itself has not failed."
             elif run.phase is Phase.GOING_OFF and now >= run.deadline:
                 run.cause = (
-                    f"The guest was asked to shut down, and after {self.order.shutdown_timeout:g} s the VM is not off. "
+                    f"The guest was asked to shut down, and in {self.order.shutdown_timeout:g} s it was not seen off. "
                     f"It was not turned off, and {self.order.verb.target.noun} was not sent."
                 )
                 self._fail(run, ErrorClass.SHUTDOWN_FAILED)

@@ -247,7 +247,7 @@ def _hint(run: Run, order: Order) -> str:
     verb = order.verb
     if run.error is not None:
         decided = run.decision.hint if run.decision.error is run.error else ""
-        hints.append(run.hint or decided or hint_of(run.error, verb.target.noun))
+        hints.append(run.hint or decided or hint_of(run.error, run.act.noun if run.touched else verb.target.noun))
         if run.error is ErrorClass.WOULD_DISCARD:
             situation = verb.situation(run.before)
             allowed = replace(situation, facts=situation.facts | {Fact.MAY_DISCARD})

@@ -70,6 +70,33 @@ class FailoverKind(enum.Enum):
 _CAN_FAIL_OVER = frozenset({_S.REPLICATING, _S.DISK_UPDATE_IN_PROGRESS})
 _COULD = _CAN_FAIL_OVER | {_S.SUSPENDED}
 
+UNUSABLE = (
+    Row(
+        Effect.REFUSE,
+        "The initial replication of the VM is not complete.",
+        ErrorClass.NOT_READY,
+        modes=REPLICA,
+        states=frozenset({_S.DISABLED, _S.WAITING_TO_COMPLETE_INITIAL_REPLICATION}),
+    ),
+    Row(
+        Effect.REFUSE,
+        "The VM is in a resynchronization, or one was interrupted: its disks are not consistent.",
+        ErrorClass.RESYNCHRONIZING,
+        modes=REPLICA,
+        states=frozenset({_S.RESYNCHRONIZING, _S.RESYNCHRONIZATION_SUSPENDED}),
+    ),
+    Row(
+        Effect.REFUSE,
+        "The replication of the VM has stopped with an error on this side.",
+        ErrorClass.SUSPENDED,
+        modes=REPLICA,
+        states=frozenset({_S.CRITICAL, _S.DISK_UPDATE_CRITICAL}),
+        hint="Look into the Hyper-V-VMMS event log of this host. Resume the replication (module replication, "
+        "state=replicating), then run again.",
+    ),
+)
+"""A replica whose disks cannot be run from, whether it is failed over or a copy is made of it."""
+
 FAILED_OVER = Target(
     name="failed_over",
     methods=("RequestReplicationStateChangeEx (3) where it is suspended", "InitiateFailover"),
@@ -121,29 +148,7 @@ FAILED_OVER = Target(
             modes=REPLICA,
             states=frozenset({_S.COMMITTED}),
         ),
-        Row(
-            Effect.REFUSE,
-            "The initial replication of the VM is not complete.",
-            ErrorClass.NOT_READY,
-            modes=REPLICA,
-            states=frozenset({_S.DISABLED, _S.WAITING_TO_COMPLETE_INITIAL_REPLICATION}),
-        ),
-        Row(
-            Effect.REFUSE,
-            "The VM is in a resynchronization, or one was interrupted: its disks are not consistent.",
-            ErrorClass.RESYNCHRONIZING,
-            modes=REPLICA,
-            states=frozenset({_S.RESYNCHRONIZING, _S.RESYNCHRONIZATION_SUSPENDED}),
-        ),
-        Row(
-            Effect.REFUSE,
-            "The replication of the VM has stopped with an error on this side.",
-            ErrorClass.SUSPENDED,
-            modes=REPLICA,
-            states=frozenset({_S.CRITICAL, _S.DISK_UPDATE_CRITICAL}),
-            hint="Look into the Hyper-V-VMMS event log of this host. Resume the replication (module replication, "
-            "state=replicating), then run again.",
-        ),
+        *UNUSABLE,
         Row(
             Effect.REFUSE,
             "The replication of the VM is suspended, and suspended is not set to resume.",
@@ -254,14 +259,7 @@ class FailOver(Verb):
         return super().facts(vm) | {fact for fact, held in holds.items() if held}
 
     def _wanted(self, vm: VirtualMachine) -> RecoveryPoint | None:
-        points = vm.recovery_points or ()
-        if self.kind is FailoverKind.PLANNED:
-            return planned_point(vm)
-        if self.point == LATEST:
-            return points[-1] if points else None
-        if self.point == LATEST_CONSISTENT:
-            return next((point for point in reversed(points) if point.type == "application_consistent"), None)
-        return next((point for point in points if same_point(point.id, self.point)), None)
+        return planned_point(vm) if self.kind is FailoverKind.PLANNED else point_named(vm, self.point)
 
     def _other_point(self, vm: VirtualMachine, wanted: RecoveryPoint | None) -> bool:
         """Whether a VM that is failed over is not so in the way that is asked for, as far as the host tells."""
@@ -336,6 +334,16 @@ def planned_point(vm: VirtualMachine) -> RecoveryPoint | None:
         and vm.last_replication_time > newest.time + _SLACK
     )
     return None if later else newest
+
+
+def point_named(vm: VirtualMachine, name: str) -> RecoveryPoint | None:
+    """The recovery point that LATEST, LATEST_CONSISTENT or an id means; None where the VM has none such."""
+    points = vm.recovery_points or ()
+    if name == LATEST:
+        return points[-1] if points else None
+    if name == LATEST_CONSISTENT:
+        return next((point for point in reversed(points) if point.type == "application_consistent"), None)
+    return next((point for point in points if same_point(point.id, name)), None)
 
 
 def same_point(one: str, other: str) -> bool:

@@ -49,8 +49,8 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import guid
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.failed_over import (
     LATEST,
-    LATEST_CONSISTENT,
-    same_point,
+    UNUSABLE,
+    point_named,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb import (
     Act,
@@ -171,34 +171,13 @@ PRESENT = Target(
             modes=REPLICA,
             states=frozenset({_S.COMMITTED}),
         ),
-        Row(
-            Effect.REFUSE,
-            "The initial replication of the VM is not complete.",
-            ErrorClass.NOT_READY,
-            modes=REPLICA,
-            states=frozenset({_S.DISABLED, _S.WAITING_TO_COMPLETE_INITIAL_REPLICATION}),
-        ),
-        Row(
-            Effect.REFUSE,
-            "The VM is in a resynchronization, or one was interrupted: its disks are not consistent.",
-            ErrorClass.RESYNCHRONIZING,
-            modes=REPLICA,
-            states=frozenset({_S.RESYNCHRONIZING, _S.RESYNCHRONIZATION_SUSPENDED}),
-        ),
+        *UNUSABLE,
         Row(
             Effect.REFUSE,
             "The disks of the VM are being updated.",
             ErrorClass.BUSY,
             modes=REPLICA,
             states=frozenset({_S.DISK_UPDATE_IN_PROGRESS}),
-        ),
-        Row(
-            Effect.REFUSE,
-            "The replication of the VM has stopped with an error on this side.",
-            ErrorClass.SUSPENDED,
-            modes=REPLICA,
-            states=frozenset({_S.CRITICAL, _S.DISK_UPDATE_CRITICAL}),
-            hint="Look into the Hyper-V-VMMS event log of this host. Resume the replication, then run again.",
         ),
         Row(
             Effect.REFUSE,
@@ -373,7 +352,7 @@ class MakeTestCopy(_OfCopies):
         copies = vm.test_copies
         holds = {
             Fact.NEVER_REPLICATED: vm.last_replication_time is None,
-            Fact.POINT: self.point == LATEST or self._point(vm) is not None,
+            Fact.POINT: self.point == LATEST or point_named(vm, self.point) is not None,
             Fact.SWITCH_MISSING: bool(self.switch) and not switches,
             Fact.SWITCH_AMBIGUOUS: len(switches) > 1,
             Fact.SWITCH_OF_REPLICA: bool(wanted) and wanted in used,
@@ -395,14 +374,6 @@ class MakeTestCopy(_OfCopies):
         name, switch_id = self.switch.casefold(), guid(self.switch)
         return [one for one in vm.switches if one.name.casefold() == name or (switch_id and one.id == switch_id)]
 
-    def _point(self, vm: VirtualMachine) -> Reference | None:
-        points = vm.recovery_points or ()
-        if self.point == LATEST_CONSISTENT:
-            found = next((point for point in reversed(points) if point.type == "application_consistent"), None)
-        else:
-            found = next((point for point in points if same_point(point.id, self.point)), None)
-        return found.reference if found else None
-
     def main_acts(self, vm: VirtualMachine, decision: Decision) -> tuple[Act, ...]:
         """What is due next. The copy's own acts are known when it is there, and the host is read then."""
         facts = self.facts(vm)
@@ -415,10 +386,11 @@ class MakeTestCopy(_OfCopies):
         return tuple(_start(copy) for copy in vm.test_copies if _startable(copy))
 
     def _make(self, vm: VirtualMachine) -> Act:
+        point = None if self.point == LATEST else point_named(vm, self.point)
         call = on_service(
             "TestReplicaSystem",
             ComputerSystem=vm.reference,
-            SnapshotSettingData=None if self.point == LATEST else self._point(vm),  # NULL is the latest
+            SnapshotSettingData=point.reference if point else None,  # NULL is the latest
         )
         # The power of a replica is not looked at: no page says that it matters, and it is off while it receives.
         expected = expecting(vm, any_power=True)
