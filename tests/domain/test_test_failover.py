@@ -15,7 +15,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.test
     RemoveTestCopy,
 )
 from campaigns import FATES, SWITCHES
-from direct import Loss, perform
+from direct import DirectSession, Loss, perform
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replica_lab import scenario
@@ -159,6 +159,57 @@ def test_orphans_are_known_by_their_mode_and_removed_only_where_that_is_asked_fo
     assert {vm.name for vm in world.hosts[HOST].vms} == {"App", "App - Test", "No copy - Test"}
     refused, sends = perform(RemoveTestCopy(), world, HOST, ["No copy - Test"])
     assert (refused["error_class"], sends.calls) == ("not_replicated", [])
+
+
+def taken_away(world: World, copy: t.Any, **moment: t.Any) -> None:
+    world.happening({"when": moment, "host": HOST, "do": "destroy", "vm": copy.id, "seconds": 0})
+
+
+def test_a_copy_that_somebody_else_takes_away_right_before_the_call_is_gone_and_nothing_was_done():
+    world = world_of([{"name": name, **REPLICA, "test_copy": True} for name in ("App 1", "App 2")])
+    _first, second = copies(world)
+    taken_away(world, second, after_call={"method": "DestroySystem"})
+    result, sends = perform(RemoveTestCopy(), world, HOST, ["App 1", "App 2"], max_parallel=1)
+    assert [vm["outcome"] for vm in result["vms"]] == ["changed", "unchanged"], result["msg"]
+    assert result["vms"][1]["test_copy"] is None
+    assert methods(sends) == ["DestroySystem"]
+
+
+def test_an_orphan_that_somebody_else_takes_away_right_before_the_call_is_gone_and_nothing_was_done():
+    world = world_of([{"name": "Left", "mode": "test_replica"}])
+    taken_away(world, copies(world)[0], after_reads=1)
+    result, sends = perform(RemoveTestCopy(), world, HOST, ["Left"])
+    assert (result["vms"][0]["outcome"], sends.calls) == ("unchanged", []), result["msg"]
+
+
+@pytest.mark.parametrize("orphan", [False, True])
+def test_a_copy_that_somebody_else_takes_away_after_our_power_off_is_gone_and_that_is_a_change(orphan):
+    power = {"power": "running"}
+    machine = {"mode": "test_replica", **power} if orphan else {**REPLICA, "test_copy": power}
+    world = world_of([{"name": "App", **machine}])
+    taken_away(world, copies(world)[0], after_job={"type": 13})
+    result, sends = perform(RemoveTestCopy(), world, HOST, ["App"])
+    (vm,) = result["vms"]
+    assert (vm["outcome"], vm["changed"], vm["certainty"]) == ("changed", True, "changed"), vm["msg"]
+    assert methods(sends) == ["RequestStateChange"]
+
+
+def test_a_copy_that_is_listed_and_cannot_be_got_is_not_looked_for_for_ever(monkeypatch):
+    monkeypatch.setattr(DirectSession, "_get", lambda self, reference: None)
+    world = world_of([{"name": "App", **REPLICA, "test_copy": True}])
+    result, sends = perform(RemoveTestCopy(), world, HOST, ["App"])
+    assert (result["error_class"], result["certainty"]) == ("vm_not_found", "nothing_changed"), result["msg"]
+    assert not sends.calls
+
+
+@pytest.mark.parametrize("verb", [MakeTestCopy(start_vm=True), RemoveTestCopy()], ids=["make", "remove"])
+def test_who_is_at_work_on_a_copy_is_named(verb):
+    world = world_of([{"name": "App", **REPLICA, "test_copy": True}])
+    world.act(HOST, copies(world)[0].name, "start", seconds=3600)
+    result, sends = perform(verb, world, HOST, ["App"])
+    assert (result["error_class"], sends.calls) == ("busy", [])
+    assert result["vms"][0]["job"]["type"] == "start_vm"
+    assert "start_vm (12)" in result["vms"][0]["msg"]
 
 
 @pytest.mark.parametrize("after_effect", [False, True])

@@ -141,7 +141,13 @@ def open_session(connection: t.Any, execute: Execute) -> PowerShellSession:
             f"this ansible-core runs PowerShell on Windows only, and this {_name(connection)} connection leads to none",
             hint=_CONNECT,
         )
+    if connection.has_option(_RETRIES):
+        connection.set_option(_RETRIES, 0)
     return PowerShellSession(execute, connection.reset)
+
+
+_RETRIES = "reconnection_retries"
+"""An option of ssh and of psrp, with which the plugin repeats a request whose answer was lost, method calls and all."""
 
 
 def _runs_pwsh() -> bool:

@@ -82,6 +82,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read impor
     read_job,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import (
+    NOTHING_SENT,
     ON_THE_HOST,
     Clock,
     OnError,
@@ -172,7 +173,8 @@ class Conductor:
             run.deadline = self.clock.monotonic() + POWER_WAIT
         else:
             run.phase = Phase.WAITING_FOR_JOB
-            run.job = next((job for job in run.before.jobs if job.type in self.order.verb.target.own_jobs), None)
+            jobs = self.order.verb.jobs(run.before)
+            run.job = next((job for job in jobs if job.type in self.order.verb.target.own_jobs), None)
             run.job_reference = run.job.reference if run.job else None
             run.deadline = self.clock.monotonic() + self.order.wait_timeout
 
@@ -257,7 +259,7 @@ class Conductor:
         return any(
             run not in sending
             and (
-                run.phase in ON_THE_HOST - {Phase.CALLED, Phase.STUCK} | {Phase.QUEUED, Phase.WAITING_FOR_POWER}
+                run.phase in ON_THE_HOST - {Phase.CALLED, Phase.STUCK} | NOTHING_SENT - {Phase.WAITING_FOR_JOB}
                 or (run.phase is Phase.CALLED and not at_last(run))
             )
             for run in waiting
@@ -339,12 +341,15 @@ class Conductor:
                     run.detail = answer.error.detail
                 else:
                     self._not_sent(run, answer.error, step.call.target)
-            elif run.phase is not Phase.ENDED:
+            elif run.phase in (Phase.QUEUED, Phase.DUE) and run.act.call is step.call:
                 # Skipped although its guard held: the connection went before the call was sent.
                 run.cause = "The connection to the host was lost before the call for this VM was sent."
                 self._fail(run, ErrorClass.CONNECTION_LOST)
 
     def _guard_failed(self, run: Run, guard: Guard, seen: Instance | None) -> None:
+        if seen is None and self.order.verb.ends_in_absence and run.polls < SETTLE_POLLS:
+            self._taken_away(run, guard.reference)
+            return
         if seen is None:
             run.gone = guard.reference == run.before.reference
             what = "VM" if run.gone else "object that the call needs"
@@ -364,6 +369,21 @@ class Conductor:
         power = seen.get("EnabledState")
         restarted = run.powered_off and isinstance(power, int) and power_state(power) is not PowerState.OFF
         self._fail(run, ErrorClass.VM_RUNNING if restarted else ErrorClass.BUSY)
+
+    def _taken_away(self, run: Run, reference: Reference) -> None:
+        """Somebody else took away what was to go: its acts are dropped."""
+        rest = tuple(act for act in run.acts[run.at :] if act.guarded != reference)
+        run.acts = (*run.acts[: run.at], *rest)
+        if rest:
+            run.phase = Phase.DUE
+        elif run.touched:
+            run.at -= 1
+            run.gone = reference == run.before.reference
+            self._succeed(run)  # and the last reading decides
+        else:
+            run.polls += 1
+            run.phase = Phase.LOOKING_ANEW
+            run.deadline = self.clock.monotonic() + self.order.wait_timeout
 
     def _not_sent(self, run: Run, error: CimError, asked: Reference) -> None:
         """``asked``: the object the step went to. Only where that is the VM does "not found" speak of the VM."""
@@ -467,7 +487,7 @@ class Conductor:
     def _heed_others(self, jobs: list[Job]) -> None:
         """Jobs of others that began meanwhile: VMs they concern are decided on again before their call."""
         ours = {run.job_reference for run in self.runs if run.job_reference}
-        known = {job.id for run in self.runs for job in run.before.jobs}
+        known = {job.id for run in self.runs for job in self.order.verb.jobs(run.before)}
         known |= self._heeded
         foreign = [job for job in jobs if job.running and job.reference not in ours and job.id not in known]
         queued = {run.before.id: run for run in self.runs if run.phase is Phase.QUEUED}
@@ -492,7 +512,7 @@ class Conductor:
         looking = [
             run
             for run in self.runs
-            if run.phase in (Phase.WAITING_FOR_POWER, Phase.GOING_OFF, Phase.LOOKING_ON)
+            if run.phase in (Phase.WAITING_FOR_POWER, Phase.GOING_OFF, Phase.LOOKING_ON, Phase.LOOKING_ANEW)
             or (run.phase is Phase.SETTLING and run.job_reference is None)
             or (run.phase is Phase.WAITING_FOR_JOB and run.job_reference is None)
         ]
@@ -598,7 +618,7 @@ class Conductor:
         """A job of the wanted type that did not exist when the host was read before the call."""
         if run.job_gone:
             return None
-        jobs = [*vm.jobs, *(job for copy in vm.test_copies for job in copy.jobs)]
+        jobs = self.order.verb.jobs(vm)
         for job_id in sorted(vm.jobs_known - run.before.jobs_known - run.past_jobs):
             job = next((job for job in jobs if job.id == job_id), None)
             try:
@@ -698,6 +718,12 @@ class Conductor:
             elif run.phase is Phase.WAITING_FOR_POWER and now >= run.deadline:
                 run.cause = f"After {POWER_WAIT:g} s the VM is still changing its power state."
                 self._fail(run, ErrorClass.VM_BUSY)
+            elif run.phase is Phase.LOOKING_ANEW and now >= run.deadline:
+                run.cause = (
+                    "Somebody else took away what was to go, and in "
+                    f"{self.order.wait_timeout:g} s the host could not be read again."
+                )
+                self._fail(run, ErrorClass.CONNECTION_LOST)
             elif run.phase is Phase.LOOKING_ON and now >= run.deadline:
                 self._succeed(run)  # and the last reading decides
             elif run.phase is Phase.SETTLING and now >= run.deadline:
@@ -711,7 +737,7 @@ class Conductor:
     def _leave(self, cause: str) -> None:
         """Give up on every VM to which nothing was sent yet."""
         for run in self.runs:
-            if run.phase in (Phase.QUEUED, Phase.WAITING_FOR_POWER, Phase.WAITING_FOR_JOB):
+            if run.phase in NOTHING_SENT:
                 run.cause = cause
                 self._end(run, Outcome.NOT_ATTEMPTED)
 

@@ -25,7 +25,7 @@ def conclude(verb: Verb, run: Run) -> None:
     """Outcome and certainty of a VM to which something was sent, from its last reading."""
     after, before = run.after, run.before
     reading = None if after is None else verb.reading(before, after)
-    if run.gone and verb.ends_in_absence and run.sent:
+    if run.gone and verb.ends_in_absence and run.touched:
         reading = Reading.LEFT
     traceless = verb.leaves_no_trace and reading is Reading.PENDING
     if run.succeeded and (reading is Reading.LEFT or traceless) and started(run):

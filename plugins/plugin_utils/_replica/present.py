@@ -150,7 +150,7 @@ def vm_dict(run: Run, order: Order, host: str) -> JsonDict:
         "action": order.verb.target.action if _acted(run) else "none",
         "changed": run.changed,
         "return_value": run.return_value,
-        "job": job_dict(run.job or next((job for job in vm.jobs), None)),
+        "job": job_dict(run.job or next(iter(order.verb.jobs(vm)), None)),
         "failed_over_point": _failed_over_point(run),
         "last_replication_time": time_text(shown.last_replication_time),
         "peer_host": vm.peer_host,
@@ -209,7 +209,7 @@ def _what(run: Run, order: Order) -> str:
     if run.error is ErrorClass.UNEXPECTED_STATE and run.decision.row.effect is Effect.CALL:
         return f"{row.reason} It must be off for that, and its power state is one that nobody documented."
     if run.error is ErrorClass.BUSY:
-        return f"{row.reason}{_jobs_text(run.before)}"
+        return f"{row.reason}{_jobs_text(order.verb.jobs(run.before))}"
     if outcome is Outcome.CHANGED:
         after = run.after
         state = f"; it is now {name_of(ReplicationState, order.verb.state_of(after))}" if after else ""
@@ -232,12 +232,12 @@ _FIRST: dict[RunningVm | None, str] = {
 }
 
 
-def _jobs_text(vm: VirtualMachine) -> str:
+def _jobs_text(jobs: t.Iterable[Job]) -> str:
     texts = [
         f" Job {job.id}: {name_of(JobType, job.type)} ({job.type}), state {name_of(JobState, job.state)} ({job.state}),"
         f" {job.percent if job.percent is not None else '?'} %, owner {job.owner or 'unknown'},"
         f" since {time_text(job.start_time) or 'unknown'}."
-        for job in vm.jobs
+        for job in jobs
     ]
     return "".join(texts)
 

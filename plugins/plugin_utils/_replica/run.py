@@ -63,12 +63,16 @@ class Phase(enum.Enum):
     GOING_OFF = "going off"  # the guest was asked to shut down
     SETTLING = "looking for a lost call"
     LOOKING_ON = "looking what was made"  # its calls are done: a reading tells whether more are due
+    LOOKING_ANEW = "looking what is left"  # somebody else took away what was to go
     STUCK = "still running"  # waited for long enough; the job goes on
     ENDED = "ended"
 
 
 ON_THE_HOST = frozenset({Phase.DUE, Phase.CALLED, Phase.GOING_OFF, Phase.SETTLING, Phase.LOOKING_ON, Phase.STUCK})
 """Phases that take one of the places of max_parallel. A job nobody waits for any more still burdens the host."""
+
+NOTHING_SENT = frozenset({Phase.QUEUED, Phase.WAITING_FOR_POWER, Phase.WAITING_FOR_JOB, Phase.LOOKING_ANEW})
+"""Phases before the first call."""
 
 
 @dataclass

@@ -19,6 +19,8 @@ from rehearsal.verdict import _truth
 
 _PASSING = {"started", "ended", "percent", "transport", "start_time", "attempts"}
 """Keys whose values tell the moment or the way, and not the story."""
+_BEGUN = {"starting": "<begun>", "running": "<begun>", 3: "<begun>", 4: "<begun>"}
+"""The state of a job that runs: how far it has come when it is read is a matter of the machine."""
 _MASKS = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00|Z)"), "<time>"),
     (re.compile(r"\d\d/\d\d/\d{4} - \d\d:\d\d:\d\d"), "<time>"),
@@ -83,12 +85,16 @@ def _masked(value: t.Any, known: frozenset[str]) -> t.Any:
     if isinstance(value, dict):
         return {
             key: "<masked>" if key in _PASSING and item is not None else _masked(item, known)
-            for key, item in value.items()
+            for key, item in (_begun(value) if "percent" in value else value).items()
             if key != "exception"
         }
     if isinstance(value, list):
         return [_masked(item, known) for item in value]
     return mask(value, known) if isinstance(value, str) else value
+
+
+def _begun(job: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {**job, **{key: _BEGUN.get(job[key], job[key]) for key in ("state", "state_raw") if key in job}}
 
 
 def mask(text: str, known: frozenset[str]) -> str:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -47,13 +48,13 @@ COMBINATIONS = (
     Combination("psrp-https", "psrp", "basic", https=True),
     Combination("powershell-winrm", "winrm", "ntlm", transport="powershell", carries="powershell"),
     Combination("powershell-psrp", "psrp", "ntlm", transport="powershell", carries="powershell"),
+    Combination("powershell-ssh", "ssh", "", transport="powershell", carries="powershell"),
 )
 """The first is the one that the others are compared with."""
 
 
 OTHERS = (
     Combination("powershell-local", "local", "", missing="needs core 2.21 and a pwsh that has the lab's cmdlets"),
-    Combination("powershell-ssh", "ssh", "", missing="the lab has no SSH server"),
 )
 """Combinations that a host could have and the lab has not."""
 
@@ -79,6 +80,8 @@ def combinations() -> list[Combination]:
     found = engine()
     without = found if isinstance(found, str) else ""
     played = [replace(one, missing=without) if one.carries == "powershell" else one for one in COMBINATIONS]
+    no_client = "" if shutil.which("ssh") else "no ssh on PATH"
+    played = [replace(one, missing=one.missing or no_client) if one.connection == "ssh" else one for one in played]
     return [*played, *OTHERS]
 
 
@@ -101,7 +104,7 @@ def _can_befall(fault: t.Mapping[str, t.Any], combination: Combination) -> bool:
     if fault.get("operation") in ("Handshake", "Pull", "Release"):
         return False
     if do in (Do.TRUNCATE, Do.GARBAGE):
-        return combination.connection == "winrm"  # the lab does not read what a PSRP session writes
+        return combination.connection != "psrp"  # the lab does not read what a PSRP session writes
     return do in host.IN_A_CALL or do in host.IN_A_PROCESS
 
 

@@ -75,7 +75,8 @@ def perform(combination: Combination, stories: t.Sequence[Story], directory: Pat
         labs = {}
         for story in stories:
             scenario = {**story.scenario, "clock": {"rate": 0}}
-            lab = Lab(scenario, https=combination.https, faults=story.faults, control_port=0, powershell=pwsh)
+            ways = {"https": combination.https, "ssh": combination.connection == "ssh"}
+            lab = Lab(scenario, **ways, faults=story.faults, control_port=0, powershell=pwsh)
             labs[story.slug] = stack.enter_context(lab)
         first = {slug: lab.world.snapshot() for slug, lab in labs.items()}
         (directory / "inventory.json").write_text(json.dumps(inventory(combination, stories, labs)), "utf-8")

@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start the hosts of a scenario and keep them until interrupted")
     serve.add_argument("scenario", nargs="?", default="drill", help="a file, or one of `replica-lab scenarios`")
     serve.add_argument("--inventory", type=Path, metavar="FILE", help="write an Ansible inventory (YAML) for the hosts")
-    serve.add_argument("--connection", choices=("winrm", "psrp"), default="winrm", help="connection in the inventory")
+    serve.add_argument(
+        "--connection", choices=("winrm", "psrp", "ssh"), default="winrm", help="connection in the inventory"
+    )
     serve.add_argument("--auth", choices=("basic", "ntlm"), default="ntlm", help="authentication in the inventory")
     serve.add_argument("--user", help="who logs on, in the inventory (default: the scenario's first user)")
     serve.add_argument("--https", action="store_true", help="listen with TLS too, and let the inventory use it")
@@ -89,6 +91,7 @@ def _serve(said: argparse.Namespace) -> int:
     lab = Lab(
         said.scenario,
         https=said.https,
+        ssh=said.connection == "ssh",
         control_port=said.control_port,
         port_base=said.port_base,
         powershell=engine if isinstance(engine, Engine) else None,

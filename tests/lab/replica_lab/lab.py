@@ -28,6 +28,7 @@ from replica_lab.wire.auth import Authenticator
 from replica_lab.wire.counters import Counters
 from replica_lab.wire.server import LOOPBACK, PATH, HostServer
 from replica_lab.wire.shell import Runner, no_shell
+from replica_lab.wire.ssh import Keys
 from replica_lab.world import World
 from replica_lab.world.fates import is_named
 from replica_lab.world.host import Host
@@ -60,6 +61,11 @@ class LabHost:
         return self.server.ports.get("https")
 
     @property
+    def ssh_port(self) -> int | None:
+        """The SSH port on 127.0.0.1, where the lab has SSH."""
+        return self.server.ports.get("ssh")
+
+    @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}{PATH}"
 
@@ -86,9 +92,10 @@ class LabHost:
 class Lab:
     """A context manager; or ``start()`` and ``stop()``.
 
-    ``https``: listen with TLS too, on a port of its own. ``auth``: any of ``basic`` and ``ntlm``.
+    ``https``: listen with TLS too, on a port of its own. ``ssh``: be SSH servers as well, which run what shells run.
+    ``auth``: any of ``basic`` and ``ntlm``.
     ``faults``: wire faults from the start. ``allow_unencrypted``: WinRM's setting of that name.
-    ``port_base``: the first host's HTTP port, the next ones follow, then the HTTPS ports; 0 takes free ones.
+    ``port_base``: the first host's HTTP port, the next ones follow, then the HTTPS and the SSH ports; 0: free ones.
     ``control_port``: also open a control port (0: a free one). ``powershell``: what runs in shells and runspace
     pools (``Engine.find()``); without it, ``runner`` carries out what shells are asked.
     """
@@ -98,6 +105,7 @@ class Lab:
         scenario: Scenario = "drill",
         *,
         https: bool = False,
+        ssh: bool = False,
         auth: t.Sequence[str] = ("basic", "ntlm"),
         faults: t.Iterable[Fault | t.Mapping[str, t.Any]] = (),
         allow_unencrypted: bool = True,
@@ -110,6 +118,7 @@ class Lab:
         self._scenario = scenario
         self.world = _load(scenario)
         self.https = https
+        self.ssh = ssh
         self.auth = tuple(auth)
         self.allow_unencrypted = allow_unencrypted
         self.hosts: dict[str, LabHost] = {}
@@ -125,6 +134,7 @@ class Lab:
         self._powershell = powershell
         self._wire = wire or WireAssumptions()
         self._directory: Path | None = None
+        self._keys: Keys | None = None
         self._control: Control | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -170,6 +180,8 @@ class Lab:
         if self.https:
             made = certificates.make(directory, self.world.hosts)
             self.ca_file, tls = made.ca, made.server_context()
+        if self.ssh:
+            self._keys = Keys.make(directory)
         for index, host in enumerate(self.world.hosts.values()):
             await self._start_host(host, index, directory, tls)
         if self._control_port is not None:
@@ -207,11 +219,15 @@ class Lab:
             directory=temporary,
             locale=host.locale,
             find_vms=self._find_vms,
+            ssh=self._keys,
+            users=[user.name for user in host.users.values()],
         )
         self.hosts[host.host_name] = LabHost(host.host_name, counters, server)
-        ports = {"http": self._port_base and self._port_base + index}
-        if tls is not None:
-            ports["https"] = self._port_base and self._port_base + len(self.world.hosts) + index
+        schemes = ["http", *(["https"] if tls is not None else []), *(["ssh"] if self._keys is not None else [])]
+        ports = {
+            scheme: self._port_base and self._port_base + number * len(self.world.hosts) + index
+            for number, scheme in enumerate(schemes)
+        }
         try:
             await server.start(ports, tls)
         except OSError as error:
@@ -327,7 +343,8 @@ class Lab:
         Those are the hosts that hold a VM of that side now; a host can be in both, or in none. Where the lab runs no
         PowerShell, the collection is told to do without.
 
-        ``connection``: ``winrm`` or ``psrp``. ``auth``: ``basic`` or ``ntlm`` (default: the lab's first).
+        ``connection``: ``winrm``, ``psrp``, or ``ssh``, which takes a key and to which the next two say nothing.
+        ``auth``: ``basic`` or ``ntlm`` (default: the lab's first).
         ``user``: who logs on (default: each host's first user). Raises LabError for what the lab has not.
         """
         auth = auth or self.auth[0]
@@ -337,10 +354,12 @@ class Lab:
             raise LabError(f"the lab accepts {' and '.join(self.auth)}, not {auth}")
         if https and not self.https:
             raise LabError("the lab listens without TLS")
+        if connection == "ssh" and self._keys is None:
+            raise LabError("the lab listens without SSH")
         shared: dict[str, t.Any] = {
             "ansible_host": LOOPBACK,
             "ansible_connection": connection,
-            **_CONNECTIONS[connection](auth, https, str(self.ca_file)),
+            **_CONNECTIONS[connection](_Way(auth, https, str(self.ca_file), self._keys)),
         }
         if self._powershell is None:
             shared["hyperv_replica_transport"] = "wsman"
@@ -353,9 +372,9 @@ class Lab:
             if account is None:
                 raise LabError(f"host {name} has no user {user!r}: {', '.join(known.users)}")
             hosts[name] = {
-                "ansible_port": host.https_port if https else host.port,
+                "ansible_port": host.server.ports["ssh" if connection == "ssh" else "https" if https else "http"],
                 "ansible_user": account.name,
-                "ansible_password": account.password,
+                **({} if connection == "ssh" else {"ansible_password": account.password}),
             }
         group: dict[str, t.Any] = {"vars": shared, "hosts": hosts}
         sides = {side: self._hosts_with(modes) for side, modes in _SIDES.items()}
@@ -370,28 +389,47 @@ class Lab:
 _SIDES = {"hyperv_primaries": {Mode.PRIMARY}, "hyperv_replicas": {Mode.REPLICA, Mode.EXTENDED_REPLICA}}
 
 
-def _winrm(auth: str, https: bool, ca_file: str) -> dict[str, t.Any]:
-    variables: dict[str, t.Any] = {"ansible_winrm_transport": auth, "ansible_winrm_scheme": "http"}
-    if https:
+@dataclass(frozen=True)
+class _Way:
+    """How a client is to come in."""
+
+    auth: str
+    https: bool
+    ca_file: str
+    keys: Keys | None
+
+
+def _winrm(way: _Way) -> dict[str, t.Any]:
+    variables: dict[str, t.Any] = {"ansible_winrm_transport": way.auth, "ansible_winrm_scheme": "http"}
+    if way.https:
         variables["ansible_winrm_scheme"] = "https"
         variables["ansible_winrm_server_cert_validation"] = "validate"
-        variables["ansible_winrm_ca_trust_path"] = ca_file
+        variables["ansible_winrm_ca_trust_path"] = way.ca_file
     return variables
 
 
-def _psrp(auth: str, https: bool, ca_file: str) -> dict[str, t.Any]:
-    variables: dict[str, t.Any] = {"ansible_psrp_auth": auth, "ansible_psrp_protocol": "http"}
-    if https:
+def _psrp(way: _Way) -> dict[str, t.Any]:
+    variables: dict[str, t.Any] = {"ansible_psrp_auth": way.auth, "ansible_psrp_protocol": "http"}
+    if way.https:
         variables["ansible_psrp_protocol"] = "https"
         variables["ansible_psrp_cert_validation"] = "validate"
-        variables["ansible_psrp_ca_cert"] = ca_file
-    elif auth == "basic":
+        variables["ansible_psrp_ca_cert"] = way.ca_file
+    elif way.auth == "basic":
         # pypsrp refuses Basic over plain HTTP unless it is told that nothing will be encrypted.
         variables["ansible_psrp_message_encryption"] = "never"
     return variables
 
 
-_CONNECTIONS = {"winrm": _winrm, "psrp": _psrp}
+def _ssh(way: _Way) -> dict[str, t.Any]:
+    keys = t.cast(Keys, way.keys)
+    return {
+        "ansible_shell_type": "powershell",
+        "ansible_ssh_args": keys.options(),
+        "ansible_ssh_private_key_file": str(keys.client_file),
+    }
+
+
+_CONNECTIONS = {"winrm": _winrm, "psrp": _psrp, "ssh": _ssh}
 
 
 def _reason(error: OSError) -> str:

@@ -34,7 +34,7 @@ A scenario, with every key it may have::
             power: off
             last_replication: 300          # seconds ago, or never
             last_app_consistent: 3600
-            points: [{type: standard, age: 300}, {type: application_consistent, age: 3600}]
+            points: [{type: standard, age: 300, id: GUID}, {type: application_consistent, age: 3600}]
             failed_over_point: -1          # which of them, oldest first; of VMs in 5 and 6 the latest
             failed_over_type: regular      # default: that of the point
             guest_writes: 1200
@@ -472,7 +472,8 @@ def _add_points(vm: Vm, section: _Section) -> None:
     for index, entry in enumerate(section.take("points", _list, default)):
         point = _Section(f"{section.where}, points[{index}]", entry)
         kind = kinds[point.take("type", _word("point type", kinds), "standard")]
-        vm.points.append(Point(vm.host.world.new_id(), kind, _past(vm.host, point.take("age", _seconds, 300.0))))
+        point_id = point.take("id", _guid) or vm.host.world.new_id()
+        vm.points.append(Point(point_id, kind, _past(vm.host, point.take("age", _seconds, 300.0))))
         point.done()
     position = section.take("failed_over_point", _integer, -1)
     vm.failed_over = vm.mode in REPLICA_SIDE and vm.state in (State.FAILED_OVER, State.COMMITTED)

@@ -30,13 +30,16 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide imp
     Jobs,
     PowerState,
     Row,
-    Situation,
     Target,
     gates,
-    jobs_seen,
     power_state,
 )
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Switch, TestCopy, VirtualMachine
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import (
+    Job,
+    Switch,
+    TestCopy,
+    VirtualMachine,
+)
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
     JobType,
     Power,
@@ -308,9 +311,9 @@ class _OfCopies(Verb):
     def rereads(self) -> bool:
         return True  # a copy is not in the short reading
 
-    def situation(self, vm: VirtualMachine) -> Situation:
+    def jobs(self, vm: VirtualMachine) -> tuple[Job, ...]:
         jobs = [*vm.jobs, *(job for copy in vm.test_copies for job in copy.jobs)]
-        return Situation(vm.mode, vm.state, jobs_seen(self.target, jobs), self.facts(vm))
+        return tuple({job.id: job for job in jobs}.values())
 
     def decide(self, vm: VirtualMachine) -> Decision:
         decision = super().decide(vm)

@@ -34,7 +34,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide imp
     jobs_seen,
     power_state,
 )
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import VirtualMachine
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Job, VirtualMachine
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers import (
     JobType,
     Power,
@@ -155,8 +155,12 @@ class Verb:
         }
         return frozenset(fact for fact, held in holds.items() if held)
 
+    def jobs(self, vm: VirtualMachine) -> tuple[Job, ...]:
+        """The running jobs that the verb heeds."""
+        return vm.jobs
+
     def situation(self, vm: VirtualMachine) -> Situation:
-        return Situation(vm.mode, self.state_of(vm), jobs_seen(self.target, vm.jobs), self.facts(vm))
+        return Situation(vm.mode, self.state_of(vm), jobs_seen(self.target, self.jobs(vm)), self.facts(vm))
 
     def decide(self, vm: VirtualMachine) -> Decision:
         return decide(self.target, self.situation(vm), vm.power, self.running_vm)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One host's WinRM listener: HTTP, who asks, which plugin answers, and which fault strikes.
+"""One host's listeners: HTTP for WinRM, who asks, which plugin answers, which fault strikes; and SSH beside it.
 
 One :class:`HostServer` for each simulated host, all on one event loop. The world is asked directly on that
 loop: its answers take microseconds to milliseconds, and order on the wire is then order in the world.
@@ -19,6 +19,7 @@ import weakref
 from pathlib import Path
 
 from aiohttp import web
+from asyncssh import SSHAcceptor
 
 from replica_lab.faults import HANDSHAKE, Do, Fault, FaultList, Subject
 from replica_lab.powershell import psrp
@@ -31,6 +32,7 @@ from replica_lab.wire.assumptions import WireAssumptions
 from replica_lab.wire.counters import Counters
 from replica_lab.wire.messages import Answer, Request
 from replica_lab.wire.shell import CMD, Dropped, Runner, ShellPlugin
+from replica_lab.wire.ssh import Keys, SshListener
 from replica_lab.wire.wmi import WmiPlugin
 
 PATH = "/wsman"
@@ -75,6 +77,8 @@ class HostServer:
         directory: Path,
         locale: str,
         find_vms: t.Callable[[str], t.Collection[tuple[str, str]]],
+        ssh: Keys | None = None,
+        users: t.Iterable[str] = (),
     ) -> None:
         self.name = name
         self.locale = locale
@@ -97,7 +101,11 @@ class HostServer:
             refuse=self.refuse,
             errors=self.errors,
         )
-        self.shell = ShellPlugin(name, counters, self.powershell.run if self.powershell else runner)
+        run = self.powershell.run if self.powershell else runner
+        self.shell = ShellPlugin(name, counters, run)
+        self._ssh = ssh and SshListener(
+            name, keys=ssh, users=users, runner=run, counters=counters, errors=self.errors
+        )
         self._plugins: list[tuple[str, Plugin]] = [(ws.WMI, self.wmi), (CMD, self.shell)]
         self._pools = self.powershell and psrp.PsrpPlugin(self.powershell, counters)
         if self._pools:
@@ -105,7 +113,7 @@ class HostServer:
         self._machine = name if assumptions.identify_host_in_faults else ""
         self._known: weakref.WeakKeyDictionary[asyncio.BaseTransport, auth.Connection] = weakref.WeakKeyDictionary()
         self._hung: set[asyncio.Future[None]] = set()
-        self._listeners: dict[str, asyncio.AbstractServer] = {}
+        self._listeners: dict[str, asyncio.AbstractServer | SSHAcceptor] = {}
         self._held: dict[str, socket.socket] = {}
         """Sockets that keep the ports of a host that refuses connections: nobody else is to answer in its place."""
         self._web: web.Server | None = None
@@ -124,14 +132,21 @@ class HostServer:
 
     async def listen(self) -> None:
         """Listen (again)."""
-        loop = asyncio.get_running_loop()
         for scheme, port in self.ports.items():
             if scheme not in self._listeners and self._web is not None:
-                context = self._tls if scheme == "https" else None
-                listener = await loop.create_server(self._web, LOOPBACK, port, ssl=context)
-                self._listeners[scheme] = listener
-                self.ports[scheme] = listener.sockets[0].getsockname()[1]
+                self._listeners[scheme], self.ports[scheme] = await self._listen(scheme, port, self._web)
                 self._give_back(scheme)
+
+    async def _listen(
+        self, scheme: str, port: int, http: web.Server
+    ) -> tuple[asyncio.AbstractServer | SSHAcceptor, int]:
+        """A listener, and its port."""
+        if scheme == "ssh" and self._ssh is not None:
+            acceptor = await self._ssh.listen(port)
+            return acceptor, acceptor.get_port()
+        context = self._tls if scheme == "https" else None
+        listener = await asyncio.get_running_loop().create_server(http, LOOPBACK, port, ssl=context)
+        return listener, listener.sockets[0].getsockname()[1]
 
     @property
     def listening(self) -> bool:
@@ -147,6 +162,8 @@ class HostServer:
         for protocol in self._web.connections if self._web else ():
             if protocol.transport is not None:
                 protocol.transport.abort()
+        if self._ssh is not None:
+            self._ssh.abort()
 
     def _give_back(self, scheme: str) -> None:
         held = self._held.pop(scheme, None)

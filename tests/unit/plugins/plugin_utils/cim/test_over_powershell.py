@@ -561,6 +561,31 @@ def test_a_session_that_may_run_no_module_is_unsupported(words: str, code: int) 
     assert "JEA" in found.hint
 
 
+class ConnectionPlugin:
+    """A connection plugin, as far as it is looked at."""
+
+    def __init__(self, transport: str, windows: bool = True, **options: int) -> None:
+        self.transport = transport
+        self._shell = SimpleNamespace(_IS_WINDOWS=windows)
+        self.options = options
+
+    def has_option(self, name: str) -> bool:
+        return name in self.options
+
+    def set_option(self, name: str, value: int) -> None:
+        self.options[name] = value
+
+    def reset(self) -> None:
+        """Nothing is connected."""
+
+
+def test_a_connection_that_repeats_requests_is_told_not_to() -> None:
+    ssh, winrm = ConnectionPlugin("ssh", reconnection_retries=3), ConnectionPlugin("winrm")
+    for connection in (ssh, winrm):
+        open_session(connection, Module())
+    assert (ssh.options, winrm.options) == ({"reconnection_retries": 0}, {})
+
+
 @pytest.mark.parametrize(
     ("windows", "core", "usable"), [(True, "2.16.1", True), (False, "2.20.9", False), (False, "2.21.0b1", True)]
 )
@@ -568,7 +593,7 @@ def test_where_this_core_runs_powershell(
     monkeypatch: pytest.MonkeyPatch, windows: bool, core: str, usable: bool
 ) -> None:
     monkeypatch.setattr("ansible.release.__version__", core)
-    connection = SimpleNamespace(transport="ssh", _shell=SimpleNamespace(_IS_WINDOWS=windows), reset=lambda: None)
+    connection = ConnectionPlugin("ssh", windows)
     if usable:
         assert open_session(connection, Module()).transport == "powershell"
         return
