@@ -94,7 +94,9 @@ class Tapped:
 
 
 @dataclass(frozen=True)
-class _Cause:
+class Cause:
+    """Why a message, or what else was on its way, has no answer: the same words whatever carried it."""
+
     kind: Kind
     says: str
     unsent: bool = False
@@ -106,56 +108,50 @@ class _Cause:
 
 _TLS_HINT = "Is this the HTTPS port of the listener, and does its certificate name the host as the inventory does?"
 
+_NO_NAME = Cause(Kind.CONNECTION, "the name of the host does not resolve", unsent=True)
+_REFUSED = Cause(Kind.CONNECTION, "the connection was refused", unsent=True)
+_NOT_MADE = Cause(Kind.CONNECTION, "no connection could be made", unsent=True)
+_UNTRUSTED = Cause(Kind.CERTIFICATE, "the certificate of the host is not trusted", unsent=True, hint=_TLS_HINT)
+_NO_TLS = Cause(Kind.CERTIFICATE, "no TLS connection could be agreed on", hint=_TLS_HINT)
+_TOO_LATE = Cause(Kind.CONNECTION, "no answer came in time")
+_BROKEN = Cause(Kind.CONNECTION, "the connection broke before the answer was complete", dropped=True)
+UNREACHED = Cause(Kind.CONNECTION, "the host cannot be reached")
+NOT_LET_IN = Cause(Kind.AUTHENTICATION, "the host did not accept the credentials", unsent=True)
+_NO_CREDENTIALS = Cause(Kind.AUTHENTICATION, "the credentials could not be used")
+NOT_USABLE = Cause(Kind.UNSUPPORTED, "this connection cannot be used as it is configured")
+
 # The first line that names a class of the exception, or of one that it carries, decides.
-_CAUSES: tuple[tuple[tuple[str, ...], _Cause], ...] = (
-    (("socket.gaierror",), _Cause(Kind.CONNECTION, "the name of the host does not resolve", unsent=True)),
-    (("builtins.ConnectionRefusedError",), _Cause(Kind.CONNECTION, "the connection was refused", unsent=True)),
-    (
-        ("urllib3.exceptions.ConnectTimeoutError", "urllib3.exceptions.NewConnectionError"),
-        _Cause(Kind.CONNECTION, "no connection could be made", unsent=True),
-    ),
-    (
-        ("ssl.SSLCertVerificationError", "urllib3.exceptions.CertificateError"),
-        _Cause(Kind.CERTIFICATE, "the certificate of the host is not trusted", unsent=True, hint=_TLS_HINT),
-    ),
+_CAUSES: tuple[tuple[tuple[str, ...], Cause], ...] = (
+    (("socket.gaierror",), _NO_NAME),
+    (("builtins.ConnectionRefusedError",), _REFUSED),
+    (("urllib3.exceptions.ConnectTimeoutError", "urllib3.exceptions.NewConnectionError"), _NOT_MADE),
+    (("ssl.SSLCertVerificationError", "urllib3.exceptions.CertificateError"), _UNTRUSTED),
     (
         ("ssl.SSLEOFError", "ssl.SSLZeroReturnError"),
-        _Cause(Kind.CONNECTION, "the host closed the TLS connection", dropped=True, hint=_TLS_HINT),
+        Cause(Kind.CONNECTION, "the host closed the TLS connection", dropped=True, hint=_TLS_HINT),
     ),
-    (
-        ("ssl.SSLError", "urllib3.exceptions.SSLError", "requests.exceptions.SSLError"),
-        _Cause(Kind.CERTIFICATE, "no TLS connection could be agreed on", hint=_TLS_HINT),
-    ),
-    (
-        ("requests.exceptions.ReadTimeout", "urllib3.exceptions.ReadTimeoutError"),
-        _Cause(Kind.CONNECTION, "no answer came in time"),
-    ),
-    (("requests.exceptions.ProxyError",), _Cause(Kind.CONNECTION, "the proxy did not connect")),
+    (("ssl.SSLError", "urllib3.exceptions.SSLError", "requests.exceptions.SSLError"), _NO_TLS),
+    (("requests.exceptions.ReadTimeout", "urllib3.exceptions.ReadTimeoutError"), _TOO_LATE),
+    (("requests.exceptions.ProxyError",), Cause(Kind.CONNECTION, "the proxy did not connect")),
     (
         ("urllib3.exceptions.ProtocolError", "requests.exceptions.ConnectionError", "http.client.HTTPException"),
-        _Cause(Kind.CONNECTION, "the connection broke before the answer was complete", dropped=True),
+        _BROKEN,
     ),
     (
         ("requests.exceptions.InvalidURL", "requests.exceptions.MissingSchema", "requests.exceptions.InvalidSchema"),
-        _Cause(Kind.UNSUPPORTED, "the address or the proxy of this connection is not usable", unsent=True),
+        Cause(Kind.UNSUPPORTED, "the address or the proxy of this connection is not usable", unsent=True),
     ),
-    (("requests.exceptions.RequestException",), _Cause(Kind.PROTOCOL, "the answer is not valid HTTP")),
-    (
-        ("winrm.exceptions.AuthenticationError", "pypsrp.exceptions.AuthenticationError"),
-        _Cause(Kind.AUTHENTICATION, "the host did not accept the credentials", unsent=True),
-    ),
-    (
-        (f"{__name__}._SessionEnded",),
-        _Cause(Kind.AUTHENTICATION, "the host did not accept the credentials", unsent=True),
-    ),
+    (("requests.exceptions.RequestException",), Cause(Kind.PROTOCOL, "the answer is not valid HTTP")),
+    (("winrm.exceptions.AuthenticationError", "pypsrp.exceptions.AuthenticationError"), NOT_LET_IN),
+    ((f"{__name__}._SessionEnded",), NOT_LET_IN),
     # requests_ntlm's word for a host that does not speak NTLM.
-    (("builtins.PermissionError",), _Cause(Kind.AUTHENTICATION, "the host did not accept the credentials")),
-    (("builtins.OSError",), _Cause(Kind.CONNECTION, "the connection broke", dropped=True)),
+    (("builtins.PermissionError",), Cause(Kind.AUTHENTICATION, "the host did not accept the credentials")),
+    (("builtins.OSError",), _BROKEN),
     (
         ("builtins.UnicodeEncodeError",),
-        _Cause(Kind.AUTHENTICATION, "user or password hold letters that cannot be sent this way", unsent=True),
+        Cause(Kind.AUTHENTICATION, "user or password hold letters that cannot be sent this way", unsent=True),
     ),
-    (("builtins.UnicodeError", "builtins.LookupError"), _Cause(Kind.PROTOCOL, "the answer cannot be decoded")),
+    (("builtins.UnicodeError", "builtins.LookupError"), Cause(Kind.PROTOCOL, "the answer cannot be decoded")),
 )
 
 
@@ -180,26 +176,21 @@ def _carried(error: BaseException) -> Iterator[BaseException]:
             waiting += [*found.args, *inner]
 
 
-def _cause(error: Exception, answered: bool) -> _Cause:
+def cause_of(error: Exception, answered: bool) -> Cause:
     """What an exception of the library or of those below it means. ``answered``: this connection worked before."""
     if error.__class__ is OSError:
         # requests says so before it connects; everything of a socket it wraps.
-        return _Cause(Kind.CERTIFICATE, "a file of certificates or keys cannot be read", unsent=True)
+        return Cause(Kind.CERTIFICATE, "a file of certificates or keys cannot be read", unsent=True)
     classes = [kind for carried in _carried(error) for kind in type(carried).__mro__]
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in classes}
     if any(name.startswith(_CREDENTIALS) for name in names):
-        return _Cause(Kind.AUTHENTICATION, "the credentials could not be used")
+        return _NO_CREDENTIALS
     for wanted, cause in _CAUSES:
         if names.intersection(wanted):
             return cause
     if answered:
-        return _Cause(Kind.PROTOCOL, "the answer could not be read")
-    return _Cause(Kind.UNSUPPORTED, "this connection cannot be used as it is configured")
-
-
-def library_kind(error: Exception) -> Kind:
-    """What an exception of the library means that came out of a connection in use."""
-    return _cause(error, answered=True).kind
+        return Cause(Kind.PROTOCOL, "the answer could not be read")
+    return NOT_USABLE
 
 
 def _http_status(status: int, body: bytes, answered: bool) -> CimError:
@@ -270,7 +261,7 @@ class _LibraryCarrier:
             # The library wanted to show the answer as text. Its bytes are judged like those of any other answer.
             return error.object
         except Exception as error:
-            # Whatever a library raises has one meaning here: this message has no answer. _cause tells them apart.
+            # Whatever a library raises has one meaning here: this message has no answer. cause_of tells them apart.
             body, status = getattr(error, "response_text", None), getattr(error, "code", None)
             if isinstance(body, (str, bytes)) and isinstance(status, int):
                 body = body.encode("utf-8") if isinstance(body, str) else body
@@ -280,14 +271,14 @@ class _LibraryCarrier:
                 failure.sent = Sent.NO if failure.kind is Kind.AUTHENTICATION else Sent.MAYBE
                 failure.message = f"{self.address}: {failure.message}"
                 raise failure from error
-            cause = _cause(error, self._answered)
+            cause = cause_of(error, self._answered)
             kind = Dropped if cause.dropped and self._answered else CimError
             raise kind(
                 cause.kind,
-                f"{self.address}: {cause.says}",
+                cause.says,
                 sent=Sent.NO if cause.unsent else Sent.MAYBE,
                 hint=cause.hint,
-                detail=scrub(f"{type(error).__name__}: {error}", self._secrets),
+                detail=scrub(f"{self.address}: {type(error).__name__}: {error}", self._secrets),
             ) from error
 
 
@@ -427,12 +418,12 @@ def open_winrm(connection: t.Any, read_timeout: int) -> Carrier:
     if connection.protocol is not None:
         return _WinrmCarrier(connection.protocol, lambda: None, read_timeout, secrets)
 
-    default = Kind.CONNECTION
+    default = UNREACHED
     try:
         connection._build_winrm_kwargs()
         if len(connection._winrm_transport) == 1:
             # Nothing is sent, so that whatever fails is the configuration.
-            default = Kind.UNSUPPORTED
+            default = NOT_USABLE
             connection.shell_id = "not opened"
             try:
                 connection._connect()
@@ -444,7 +435,8 @@ def open_winrm(connection: t.Any, read_timeout: int) -> Carrier:
         raise _unsupported(f"this release of the winrm connection plugin is not known ({error})") from error
     except Exception as error:
         text = scrub(str(error), [str(secret) for secret in secrets if secret])
-        raise CimError(core_kind(text, default), f"the winrm connection could not be set up: {text}") from error
+        cause = core_cause(text, default)
+        raise CimError(cause.kind, cause.says, hint=cause.hint, detail=text) from error
 
     protocol: t.Any = connection.protocol
 
@@ -459,20 +451,27 @@ def open_winrm(connection: t.Any, read_timeout: int) -> Carrier:
     return _WinrmCarrier(protocol, close, read_timeout, secrets)
 
 
-# The plugin turns every exception into a text of its own or of the library: English, and written on this side.
-# With several transports it holds what became of each, so what comes from the host goes before what does not.
+# The plugins turn exceptions into texts of their own or of the library: English, and written on this side.
+# With several transports a text holds what became of each, so what comes from the host goes before what does not.
 _CORE_TEXTS = (
-    (r"credentials were rejected|failed to authenticate|requires a (?:username|password)", Kind.AUTHENTICATION),
-    (r"certificate|SSLError", Kind.CERTIFICATE),
-    (r"HTTPS?Connection|Connection aborted|timed out", Kind.CONNECTION),
-    (r"not installed|not support", Kind.UNSUPPORTED),
-    (r"kerberos", Kind.AUTHENTICATION),
+    (r"credentials were rejected|failed to authenticate", NOT_LET_IN),
+    (r"requires a (?:username|password)", _NO_CREDENTIALS),
+    (r"certificate verify failed|CERTIFICATE_VERIFY_FAILED", _UNTRUSTED),
+    (r"certificate|SSLError", _NO_TLS),
+    (r"NameResolutionError|not resolve|name or service not known|getaddrinfo failed", _NO_NAME),
+    (r"connection refused", _REFUSED),
+    (r"read timed out", _TOO_LATE),
+    (r"NewConnectionError|ConnectTimeout|timed out", _NOT_MADE),
+    (r"HTTPS?Connection|Connection aborted|send_input failed", _BROKEN),
+    (r"connection reset|closed by remote host|connection closed|broken pipe", _BROKEN),  # of OpenSSH
+    (r"not installed|not support", NOT_USABLE),
+    (r"kerberos", _NO_CREDENTIALS),
 )
 
 
-def core_kind(text: str, default: Kind) -> Kind:
+def core_cause(text: str, default: Cause) -> Cause:
     """What a text of one of core's connection plugins says; the default where it says nothing that is known here."""
-    return next((kind for pattern, kind in _CORE_TEXTS if re.search(pattern, text, re.IGNORECASE)), default)
+    return next((cause for pattern, cause in _CORE_TEXTS if re.search(pattern, text, re.IGNORECASE)), default)
 
 
 def open_psrp(connection: t.Any, read_timeout: int) -> Carrier:

@@ -23,8 +23,7 @@ import typing as t
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from ansible_collections.hyperv.replica.plugins.plugin_utils._cim import schema, values, wsman
-from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.carriers import core_kind, library_kind, scrub
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim import carriers, schema, values, wsman
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
     Answer,
     Call,
@@ -181,15 +180,22 @@ class PowerShellSession:
     def run(self, steps: t.Sequence[Step], *, stop_on_error: bool = False) -> list[Answer]:
         if not steps:
             return []
+        answers, dropped = self._attempt(steps, stop_on_error)
+        if dropped and all(isinstance(step, (Query, Get)) for step in steps):
+            answers, _dropped = self._attempt(steps, stop_on_error)
+        return answers
+
+    def _attempt(self, steps: t.Sequence[Step], stop_on_error: bool) -> tuple[list[Answer], bool]:
+        """The answers, and whether a connection that had worked broke down before they were here."""
         try:
             self._mend()
         except CimError as error:
-            return [Failed(error), *(Skipped() for _step in steps[1:])]
+            return [Failed(error), *(Skipped() for _step in steps[1:])], False
         try:
             answers = _answers(self._once(_arguments(steps, stop_on_error)), len(steps))
         except CimError as error:
-            return _lost(steps, error)
-        return [_answer(step, answer) for step, answer in zip(steps, answers, strict=True)]
+            return _lost(steps, error), isinstance(error, carriers.Dropped)
+        return [_answer(step, answer) for step, answer in zip(steps, answers, strict=True)], False
 
     def close(self) -> None:
         """Nothing to give back: the connection is Ansible's, and each execution of the module ends by itself."""
@@ -213,7 +219,7 @@ class PowerShellSession:
         if result.get("unreachable"):
             self._broken = True
             words = _words(result)
-            raise CimError(core_kind(words, Kind.CONNECTION), "the host cannot be reached", detail=words)
+            raise _error_of(carriers.core_cause(words, carriers.UNREACHED), words)
         return result
 
 
@@ -516,19 +522,39 @@ def _code(error: Json) -> int | None:
 
 
 def _failure(error: Exception) -> CimError:
-    """What became of an execution that raised: by core's own words, which are English, or as a broken connection."""
-    text = scrub(" ".join(str(error).split()), ())
+    """What became of an execution that raised: by core's own words, which are English, or by the library's classes."""
     from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 
-    if isinstance(error, AnsibleAuthenticationFailure):
-        kind = Kind.AUTHENTICATION
-    elif isinstance(error, AnsibleConnectionFailure):
-        kind = core_kind(text, Kind.CONNECTION)
-    elif isinstance(error, AnsibleError):
-        kind = core_kind(text, Kind.UNSUPPORTED)
+    first = _first(error)
+    text = carriers.scrub(" ".join(str(first).split()), ())
+    if isinstance(first, AnsibleAuthenticationFailure):
+        cause = carriers.NOT_LET_IN
+    elif isinstance(first, AnsibleConnectionFailure):
+        cause = carriers.core_cause(text, carriers.UNREACHED)
+    elif isinstance(first, AnsibleError):
+        cause = carriers.core_cause(text, carriers.NOT_USABLE)
     else:
-        kind = library_kind(error)
-    return CimError(kind, f"PowerShell could not be run on the host: {text}", detail=error.__class__.__name__)
+        cause = carriers.cause_of(first, answered=True)
+    return _error_of(cause, f"{first.__class__.__name__}: {text}")
+
+
+def _error_of(cause: carriers.Cause, detail: str) -> CimError:
+    kind = carriers.Dropped if cause.dropped else CimError
+    return kind(cause.kind, cause.says, hint=cause.hint, detail=detail)
+
+
+def _first(error: Exception) -> Exception:
+    """The exception with which it began.
+
+    The winrm plugin cleans up behind what failed, and on a broken connection that fails as well: what it raises then
+    speaks of the clean-up alone.
+    """
+    first, inner = error, error.__context__
+    while inner is not None:
+        if isinstance(inner, Exception) and type(inner).__module__.partition(".")[0] in ("ansible", "requests"):
+            first = inner
+        inner = inner.__context__
+    return first
 
 
 def _protocol(message: str, result: Mapping[str, t.Any], hint: str = "") -> CimError:

@@ -48,6 +48,10 @@ GUARD = Guard("A", VM, (("EnabledState", (3,)),))
 REVERT = Call("A", MethodCall(SERVICE, "RevertFailover", (("ComputerSystem", VM),)))
 WAIT = Wait((JOB,), 20.0, 2.0, "JobType = 98")
 
+# As the library has them, which need not be there.
+BrokenConnection = type("ConnectionError", (OSError,), {"__module__": "requests.exceptions"})
+ReadTimeout = type("ReadTimeout", (OSError,), {"__module__": "requests.exceptions"})
+
 Json = dict[str, t.Any]
 
 
@@ -601,26 +605,91 @@ def test_where_this_core_runs_powershell(
 
 
 FAILURES = [
-    (AnsibleConnectionFailure("ntlm: HTTPSConnectionPool(host='h', port=5986): Max retries exceeded"), Kind.CONNECTION),
-    (AnsibleConnectionFailure("winrm connection error: Read timed out."), Kind.CONNECTION),
-    (AnsibleConnectionFailure("ntlm: the specified credentials were rejected by the server"), Kind.AUTHENTICATION),
-    (AnsibleConnectionFailure("failed to authenticate with the server: no"), Kind.AUTHENTICATION),
-    (AnsibleConnectionFailure("ssl: certificate verify failed"), Kind.CERTIFICATE),
-    (AnsibleAuthenticationFailure("Permission denied"), Kind.AUTHENTICATION),
-    (AnsibleError("pypsrp or dependencies are not installed: x"), Kind.UNSUPPORTED),
-    (AnsibleError("something that no release says today"), Kind.UNSUPPORTED),
-    (ConnectionResetError("reset by peer"), Kind.CONNECTION),
-    (TimeoutError("read"), Kind.CONNECTION),
-    (RuntimeError("what no library is known to raise"), Kind.PROTOCOL),
+    (
+        AnsibleConnectionFailure("ntlm: HTTPSConnectionPool(host='h', port=5986): Max retries exceeded"),
+        Kind.CONNECTION,
+        "the connection broke before the answer was complete",
+    ),
+    (
+        AnsibleConnectionFailure("ntlm: HTTPConnectionPool: NewConnectionError([Errno 111] Connection refused)"),
+        Kind.CONNECTION,
+        "the connection was refused",
+    ),
+    (AnsibleConnectionFailure("winrm connection error: Read timed out."), Kind.CONNECTION, "no answer came in time"),
+    (AnsibleConnectionFailure("ssh: connect to host h: Timed out"), Kind.CONNECTION, "no connection could be made"),
+    (
+        AnsibleConnectionFailure("ssh: Could not resolve hostname h"),
+        Kind.CONNECTION,
+        "the name of the host does not resolve",
+    ),
+    (AnsibleConnectionFailure("kex_exchange_identification"), Kind.CONNECTION, "the host cannot be reached"),
+    (
+        AnsibleConnectionFailure("ntlm: the specified credentials were rejected by the server"),
+        Kind.AUTHENTICATION,
+        "the host did not accept the credentials",
+    ),
+    (
+        AnsibleConnectionFailure("failed to authenticate with the server: no"),
+        Kind.AUTHENTICATION,
+        "the host did not accept the credentials",
+    ),
+    (
+        AnsibleConnectionFailure("ssl: certificate verify failed"),
+        Kind.CERTIFICATE,
+        "the certificate of the host is not trusted",
+    ),
+    (
+        AnsibleAuthenticationFailure("Permission denied"),
+        Kind.AUTHENTICATION,
+        "the host did not accept the credentials",
+    ),
+    (
+        AnsibleError("pypsrp or dependencies are not installed: x"),
+        Kind.UNSUPPORTED,
+        "this connection cannot be used as it is configured",
+    ),
+    (
+        AnsibleError("something that no release says today"),
+        Kind.UNSUPPORTED,
+        "this connection cannot be used as it is configured",
+    ),
+    (
+        AnsibleError("winrm send_input failed; stdout: stderr"),
+        Kind.CONNECTION,
+        "the connection broke before the answer was complete",
+    ),
+    (
+        ConnectionResetError("reset by peer"),
+        Kind.CONNECTION,
+        "the connection broke before the answer was complete",
+    ),
+    (ReadTimeout("read"), Kind.CONNECTION, "no answer came in time"),
+    (RuntimeError("what no library is known to raise"), Kind.PROTOCOL, "the answer could not be read"),
 ]
 
 
-@pytest.mark.parametrize(("raised", "kind"), FAILURES)
-def test_an_execution_that_raises_leaves_every_call_open(raised: Exception, kind: Kind) -> None:
+@pytest.mark.parametrize(("raised", "kind", "says"), FAILURES)
+def test_an_execution_that_raises_leaves_every_call_open(raised: Exception, kind: Kind, says: str) -> None:
     query, guard, call, wait = run([QUERY, GUARD, REVERT, WAIT], raised)
     assert [failed(answer).kind for answer in (query, call, wait)] == [kind] * 3
     assert [failed(answer).sent for answer in (query, call, wait)] == [Sent.NO, Sent.MAYBE, Sent.NO]
     assert guard == Skipped()
+    assert failed(call).message == says  # and not one word of the library or the plugin, which go into the detail
+    assert failed(call).detail == f"{type(raised).__name__}: {raised}"
+
+
+def test_a_clean_up_that_fails_does_not_hide_what_went_before() -> None:
+    """What the winrm plugin does: it cleans up, over the connection that has just broken."""
+
+    def execute(_arguments: Json) -> Json:
+        try:
+            raise BrokenConnection("aborted")
+        finally:
+            raise BrokenConnection("refused") from ConnectionRefusedError("refused")
+
+    (answer,) = PowerShellSession(execute).run([REVERT])
+    assert failed(answer).message == "the connection broke before the answer was complete"
+    assert failed(answer).detail == "ConnectionError: aborted"
 
 
 def test_a_guard_without_a_call_has_its_own_error() -> None:
@@ -667,7 +736,7 @@ def test_a_lost_connection_is_made_anew_before_the_next_execution_and_only_then(
 
 
 def test_what_was_not_sent_because_the_host_is_still_down_was_not_sent() -> None:
-    connection = Connection(failures=1)
+    connection = Connection(failures=2)
     module = Module(ConnectionResetError("gone"), answers({"instances": []}))
     session = PowerShellSession(module, connection.reset)
     session.run([QUERY])
@@ -676,6 +745,54 @@ def test_what_was_not_sent_because_the_host_is_still_down_was_not_sent() -> None
     assert second == Skipped()
     assert len(module.arguments) == 1
     assert session.run([QUERY]) == [()]
+
+
+@pytest.mark.parametrize("steps", [[QUERY, Get(VM)], [Get(JOB)]])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ConnectionResetError("gone"),
+        AnsibleConnectionFailure("Failed to connect to the host via ssh: Connection to h closed by remote host."),
+    ],
+)
+def test_a_reading_that_breaks_is_repeated_once_on_a_new_connection(steps: list[Step], broken: Exception) -> None:
+    connection = Connection()
+    answered = [{"instances": []} if isinstance(step, Query) else error(6) for step in steps]
+    module = Module(broken, answers(*answered))
+    found = PowerShellSession(module, connection.reset).run(steps)
+    assert found == [() if isinstance(step, Query) else None for step in steps]
+    assert (connection.resets, len(module.arguments)) == (1, 2)
+    assert module.arguments[0] == module.arguments[1]
+
+
+def test_a_reading_that_breaks_twice_is_given_up() -> None:
+    connection = Connection()
+    module = Module(ConnectionResetError("gone"), ConnectionResetError("again"), answers({"instances": []}))
+    (answer,) = PowerShellSession(module, connection.reset).run([QUERY])
+    assert (failed(answer).kind, failed(answer).detail) == (Kind.CONNECTION, "ConnectionResetError: again")
+    assert len(module.arguments) == 2
+
+
+@pytest.mark.parametrize("steps", [[REVERT], [QUERY, GUARD, REVERT], [WAIT]])
+def test_what_holds_a_call_or_a_wait_is_never_repeated(steps: list[Step]) -> None:
+    module = Module(ConnectionResetError("gone"), answers(*[{"instances": []}] * len(steps)))
+    assert failed(PowerShellSession(module).run(steps)[-1]).kind is Kind.CONNECTION
+    assert len(module.arguments) == 1
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        AnsibleConnectionFailure("ntlm: HTTPConnectionPool: NewConnectionError([Errno 111] Connection refused)"),
+        AnsibleConnectionFailure("winrm connection error: Read timed out."),
+        AnsibleError("pypsrp or dependencies are not installed: x"),
+        RuntimeError("what no library is known to raise"),
+    ],
+)
+def test_a_host_that_was_not_reached_is_not_asked_twice(raised: Exception) -> None:
+    module = Module(raised, answers({"instances": []}))
+    assert isinstance(PowerShellSession(module).run([QUERY])[0], Failed)
+    assert len(module.arguments) == 1
 
 
 def test_a_broken_result_does_not_ask_for_a_new_connection() -> None:
