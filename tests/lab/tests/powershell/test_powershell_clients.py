@@ -214,4 +214,4 @@ def test_faults_befall_a_program_on_this_machine(stage: t.Any) -> None:
     assert local(running, "1").returncode == -signal.SIGKILL
     running.lab.fault(do="drop_after", method="RevertFailover", times=1)
     assert local(running, REVERT).returncode == -signal.SIGKILL
-    assert [call.method for call in running.lab.calls] == ["RevertFailover"]
+    assert [call["method"] for call in running.lab.calls] == ["RevertFailover"]
