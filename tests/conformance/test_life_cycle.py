@@ -254,9 +254,7 @@ def performances(tmp_path_factory: pytest.TempPathFactory) -> Performances:
 
 @pytest.mark.parametrize("name", LIVES if EVERYTHING else (WHOLE, RESUMED))
 @pytest.mark.parametrize("combination", OTHERS)
-def test_a_life_comes_to_the_same_whatever_carries_it(
-    combination: str, name: str, performances: Performances
-) -> None:
+def test_a_life_comes_to_the_same_whatever_carries_it(combination: str, name: str, performances: Performances) -> None:
     missing = next(one.missing for one in combinations() if one.name == combination)
     if missing:
         pytest.skip(missing)
