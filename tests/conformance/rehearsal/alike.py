@@ -28,6 +28,7 @@ _MASKS = (
     (re.compile(r"https?://127\.0\.0\.1:\d+/wsman"), "<address>"),
     (re.compile(r"\d+ %"), "<percent>"),
     (re.compile(r"\bcolumn \d+"), "<column>"),
+    (re.compile(r"\bstate (?:starting \(3\)|running \(4\))"), "state <begun>"),
     # A library's own words for a broken connection.
     (re.compile(r"(?<=The host says: )\w+(?:Error|Timeout|Exception): .*", re.DOTALL), "<library>"),
 )
