@@ -18,6 +18,15 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.verbs.verb
 from hypothesis import strategies as st
 
 Options = t.Mapping[str, t.Any]
+HOST, FAR = "HV", "HV-FAR"
+OTHER_MODE = {"primary": "replica", "replica": "primary", "extended_replica": "replica", "none": "none"}
+OTHER_STATES: dict[str, list[int | None]] = {
+    "primary": [3, 3, 3, 7, 5, None],
+    "replica": [3, 3, 4, 8, 9, None],
+    "extended_replica": [3, None],
+    "none": [None],
+}
+"""What the VM of the same name on the other host of the pair may show; None: there is none."""
 
 
 class Seen(t.NamedTuple):
@@ -60,7 +69,10 @@ POINTS: list[list[dict[str, t.Any]]] = [
 def machines(
     mode: str, states: t.Sequence[int], powers: t.Sequence[str] = ("off",), **more: t.Any
 ) -> st.SearchStrategy[dict[str, t.Any]]:
-    """VMs of a mode; a list as a further value is what may stand there."""
+    """VMs of a mode; a list as a further value is what may stand there.
+
+    ``other`` is the state of the VM on the other host of the pair.
+    """
     choices = {
         name: st.sampled_from(value) if isinstance(value, list) else st.just(value) for name, value in more.items()
     }
@@ -70,6 +82,7 @@ def machines(
             "state": st.sampled_from(states),
             "power": st.sampled_from(powers),
             "guest": st.sampled_from(GUESTS),
+            "other": st.sampled_from(OTHER_STATES[mode]),
             **choices,
         }
     )

@@ -35,6 +35,8 @@ from replica_lab.world import World
 from replica_lab.wql import evaluate
 
 USER = "operator"
+MOST_LISTS = 2000
+"""Lists of steps that a run may send. The longest waits here take a few hundred; more is a run that never ends."""
 
 _KINDS: dict[type[CimFailure], Kind] = {
     NotFound: Kind.NOT_FOUND,
@@ -103,6 +105,7 @@ class DirectSession(WsManSession):
 
     def run(self, steps: t.Sequence[Step], *, stop_on_error: bool = False) -> list[Answer]:
         self.sends.lists += 1
+        assert self.sends.lists <= MOST_LISTS, f"no end after {MOST_LISTS} lists of steps: {self.sends.calls[-5:]}"
         self.sends.waits += any(isinstance(step, Wait) for step in steps)
         return super().run(steps, stop_on_error=stop_on_error)
 

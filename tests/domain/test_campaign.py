@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Bad nights by the thousand: random hosts, random consents, random faults, and what must hold after each of them."""
+"""Bad nights by the thousand: random pairs, random consents, random faults, and what must hold after each of them.
+
+The task runs on one host of the pair. What it does there moves the other one as well, or is refused by it.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,17 @@ from collections import Counter
 import pytest
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import RunningVm
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import OnError
-from campaigns import CAMPAIGNS, FATES, SWITCHES, Campaign, Seen
+from campaigns import CAMPAIGNS, FAR, FATES, HOST, OTHER_MODE, SWITCHES, Campaign, Seen
 from direct import Loss, Sends, perform
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replica_lab import scenario
 from replica_lab.world import World
+from replica_lab.world.model import PointType
 
-HOST = "HV"
 OFF, STARTING = 3, 10
+PRIMARY = 1
+REPLICATING, CRITICAL, GIVEN_UP = 3, 8, 9
 
 ORDERS = st.fixed_dictionaries(
     {
@@ -50,12 +55,21 @@ def losses(campaign: Campaign) -> st.SearchStrategy[Loss]:
 def world_of(
     machines: list[dict[str, t.Any]], switches: dict[str, t.Any], fated: t.Sequence[dict[str, t.Any]] = ()
 ) -> World:
-    vms = [{"name": f"vm {index}", **machine} for index, machine in enumerate(machines)]
+    vms, others = [], []
+    for index, machine in enumerate(machines):
+        own = {"name": f"vm {index}", **machine}
+        state = own.pop("other")
+        vms.append(own)
+        if state is not None:
+            third = {"relationship_1": {"state": state}} if own["mode"] == "extended_replica" else {}
+            others.append(
+                {"name": own["name"], "mode": OTHER_MODE[own["mode"]], "state": 3 if third else state, **third}
+            )
     return scenario.load(
         {
             "clock": {"rate": 0},
             "assumptions": switches,
-            "hosts": {HOST: {"vms": vms}},
+            "hosts": {HOST: {"vms": vms}, FAR: {"vms": others}},
             "fates": [dict(fate) for fate in fated],
         }
     )
@@ -73,6 +87,45 @@ def picture(world: World) -> dict[str, Seen]:
         )
         for vm in world.hosts[HOST].vms
     }
+
+
+class Far(t.NamedTuple):
+    """What the other host shows of a VM, for tests."""
+
+    mode: int
+    power: int
+    state: int
+    planned_points: int
+
+
+def far_picture(world: World) -> dict[str, Far]:
+    return {
+        vm.id: Far(
+            vm.mode,
+            vm.power,
+            # A log that is given up after a while is a matter of time, and of nobody's call.
+            CRITICAL if vm.state == GIVEN_UP else vm.state,
+            sum(1 for point in vm.points if point.type is PointType.PLANNED_FAILOVER),
+        )
+        for vm in world.hosts[FAR].vms
+    }
+
+
+def the_other_side_fits(vm: dict[str, t.Any], sends: Sends, before: Far, after: Far) -> str:
+    """What the other host shows, held against what is said of a VM; the way in which it was moved, if it was."""
+    methods = {method for method, vm_id in sends.calls if vm_id == vm["id"]}
+    assert (after.mode, after.power) == (before.mode, before.power)
+    if not methods & {"InitiateFailover", "RequestReplicationStateChangeEx"} and vm["mode"] != "primary":
+        assert after == before, vm["msg"]  # neither a revert nor a commit on the replica is known to its primary
+    if vm["certainty"] == "nothing_changed":
+        assert after == before, vm["msg"]
+    if vm["outcome"] == "changed" and vm["action"] == "prepare":
+        assert after.planned_points == 1, vm["msg"]
+        return "prepared"
+    if vm["outcome"] == "changed" and vm["action"] == "fail_over" and before.mode == PRIMARY:
+        assert after.state == (before.state if before.state != REPLICATING else CRITICAL), vm["msg"]
+        return "left behind" if after.state != before.state else ""
+    return ""
 
 
 def consents_are_respected(
@@ -100,18 +153,20 @@ def test_without_faults_check_mode_is_the_truth(name: str) -> None:
     def night(machines, switches, options, order):
         world = world_of(machines, switches)
         verb = campaign.verb(**options)
-        before = picture(world)
+        before, far = picture(world), far_picture(world)
         foretold, sends = perform(verb, world, HOST, check_mode=True, **order)
         assert not sends.calls
         assert sends.queries <= 6 + len(verb.gather)
-        assert picture(world) == before
+        assert (picture(world), far_picture(world)) == (before, far)
         done, sends = perform(verb, world, HOST, **order)
         consents_are_respected(campaign, options, before, sends)
         would = {"would_change": "changed"}
         for told, became in zip(foretold["vms"], done["vms"], strict=True):
             outcomes[became["outcome"]] += 1
-            # What check mode cannot know: a host or a guest that refuses, and what comes after it.
+            # What check mode cannot know: a host, a guest or the other side that refuses, and what comes after it.
             if told["outcome"] == "would_wait" or became["error_class"] in REFUSALS:
+                continue
+            if became["error_class"] == "job_failed" and far[became["id"]].state != REPLICATING:
                 continue
             if became["outcome"] == "not_attempted" and order["on_error"] is OnError.STOP:
                 continue
@@ -133,7 +188,7 @@ REFUSALS = ("invalid_state", "in_use", "method_failed", "shutdown_failed")
 @pytest.mark.parametrize("name", CAMPAIGNS)
 def test_whatever_happens_the_end_is_honest(name: str) -> None:
     campaign = CAMPAIGNS[name]
-    certainties = Counter()
+    certainties, moved = Counter(), Counter()
 
     @settings(max_examples=1000 if name == "reverted" else 400, deadline=None, derandomize=True, database=None)
     @given(
@@ -146,13 +201,15 @@ def test_whatever_happens_the_end_is_honest(name: str) -> None:
     )
     def night(machines, switches, options, order, fated, lost):
         world = world_of(machines, switches, fated)
-        before = picture(world)
+        before, far_before = picture(world), far_picture(world)
         result, sends = perform(campaign.verb(**options), world, HOST, losses=lost, **order)
         consents_are_respected(campaign, options, before, sends)
         assert not {call: count for call, count in Counter(sends.requested).items() if count > 1}  # never twice
-        after = picture(world)
+        after, far_after = picture(world), far_picture(world)
         for vm in result["vms"]:
             honest(campaign, options, vm, before[vm["id"]], after[vm["id"]], sends)
+            if vm["id"] in far_before:
+                moved[the_other_side_fits(vm, sends, far_before[vm["id"]], far_after[vm["id"]])] += 1
             certainties[vm["certainty"]] += 1
         assert bool(result.get("failed") or result.get("unreachable")) == any(
             vm["error_class"] is not None for vm in result["vms"]
@@ -161,6 +218,8 @@ def test_whatever_happens_the_end_is_honest(name: str) -> None:
     night()
     assert set(certainties) >= {"nothing_changed", "changed", "unknown"}
     assert certainties["changed"] > 50
+    assert moved["prepared"] > 10 or name != "prepared"
+    assert moved["left behind"] > 10 or name != "failed_over"
 
 
 def honest(

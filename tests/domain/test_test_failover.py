@@ -161,6 +161,17 @@ def test_orphans_are_known_by_their_mode_and_removed_only_where_that_is_asked_fo
     assert (refused["error_class"], sends.calls) == ("not_replicated", [])
 
 
+@pytest.mark.parametrize(
+    ("verb", "outcome"), [(MakeTestCopy(), "unchanged"), (RemoveTestCopy(), "changed")], ids=["make", "remove"]
+)
+def test_a_copy_that_somebody_makes_between_two_queries_is_read_once_more(verb, outcome):
+    world = world_of([{"name": "App", **REPLICA}])
+    world.happening({"when": {"after_reads": 1}, "host": HOST, "do": "test_failover", "vm": "App", "seconds": 0})
+    result, sends = perform(verb, world, HOST, ["App"])
+    assert result["vms"][0]["outcome"] == outcome, result["msg"]
+    assert methods(sends) == ["DestroySystem"] * (outcome == "changed")
+
+
 def taken_away(world: World, copy: t.Any, **moment: t.Any) -> None:
     world.happening({"when": moment, "host": HOST, "do": "destroy", "vm": copy.id, "seconds": 0})
 

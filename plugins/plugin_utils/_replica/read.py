@@ -151,16 +151,19 @@ def guid(text: str) -> str:
 def read_host(session: CimSession, *, gather: t.Collection[str] = ()) -> Host:
     """One reading of the host.
 
-    Where a VM and its relationship 0 show different states, both are read once more: a change may have come
-    between the two queries. What still differs then is left for the decision tables.
+    Where a VM and its relationship 0 show different states, or a test copy is named and not among the VMs, they are
+    read once more: a change may have come between the queries. What does not fit then is left for the tables.
 
     ``gather``: names in EXTRA. Raises ReplicaError.
     """
     queries = queries_of(gather)
     answers = ask(session, queries, optional=_OPTIONAL)
     host = _host(answers)
-    if any(not vm.relationship_agrees for vm in host.virtual_machines):
-        answers.update(ask(session, [COMPUTER_SYSTEMS, RELATIONSHIPS], optional=_OPTIONAL))
+    vms = host.virtual_machines
+    unseen = any(copy.reference is None for vm in vms for copy in vm.test_copies)
+    if unseen or any(not vm.relationship_agrees for vm in vms):
+        again = [COMPUTER_SYSTEMS, RELATIONSHIPS, *([TEST_COPIES] if unseen else [])]
+        answers.update(ask(session, again, optional=_OPTIONAL))
         host = _host(answers)
     return host
 

@@ -119,7 +119,8 @@ _ALL = (
     ),
     Assumption(
         "MERGE_AFTER_COMMIT_SECONDS", 0, (), "3.1",
-        "Seconds for which OperationalStatus still says 'merging disks' after the commit's job has ended.",
+        "Seconds for which OperationalStatus still says 'merging disks' after the job that ended the recovery points: "
+        "a commit, a reversal without one, a removal.",
     ),
     # --- test failover, destroy
     Assumption(

@@ -255,8 +255,16 @@ class Vm:
         """The VM and the relationship at the other end of one of its own, where the world holds them.
 
         Each end knows its peer by name. One of the two may have moved to another host, so one name that fits
-        is enough; none fits where the other end has long had somebody else.
+        is enough; none fits where the other end has long had somebody else, whom it knows better.
         """
+        found = self._nearest(index)
+        if found is None:
+            return None
+        back = found[0]._nearest(found[1].index)
+        return found if back is not None and back[0] is self else None
+
+    def _nearest(self, index: int) -> tuple[Vm, Relationship] | None:
+        """Whom this end takes for its partner."""
         wanted = _PARTNERS.get((self.mode, index))
         own = self.relationship(index)
         if wanted is None or own is None:

@@ -270,6 +270,38 @@ def test_a_planned_failover_whose_primary_was_called_off_is_not_reversed() -> No
     assert modes(replica, primary) == ((2, 5), (1, 3))
 
 
+SLOW = {"MERGE_AFTER_COMMIT_SECONDS": 600}
+MERGING, AT_REST = [11, 32772], [2]
+
+
+def test_the_disks_merge_on_after_a_planned_failover_was_reversed() -> None:
+    """No commit comes before it: it is the reversal that ends the recovery points."""
+    world, replica, primary = pair(assumptions=SLOW)
+    done(world, primary, primary.request(4))
+    done(world, replica, replica.failover())
+    assert replica.vm()["OperationalStatus"] == AT_REST
+    done(world, replica, replica.reverse())
+    assert (modes(replica, primary), replica.truth().points) == (((1, 3), (2, 3)), [])
+    assert (replica.vm()["OperationalStatus"], primary.vm()["OperationalStatus"]) == (MERGING, AT_REST)
+    # in nobody's way: the VM starts, and what it writes goes over
+    done(world, replica, replica.power(2))
+    assert replica.vm()["OperationalStatus"] == MERGING
+    world.act(PRIMARY, "vm", "replicate")
+    world.advance(600)
+    assert replica.vm()["OperationalStatus"] == AT_REST
+
+
+def test_a_merge_that_a_commit_began_is_not_begun_anew_by_the_reversal() -> None:
+    world, replica, primary = pair(assumptions={**SLOW, "REVERSE_TO_UNTOLD_PRIMARY": "accept"})
+    done(world, replica, replica.failover())
+    done(world, replica, replica.service("CommitFailover"))
+    world.advance(300)
+    done(world, replica, replica.reverse())
+    assert (modes(replica, primary), replica.vm()["OperationalStatus"]) == (((1, 1), (2, 2)), MERGING)
+    world.advance(280)
+    assert replica.vm()["OperationalStatus"] == AT_REST
+
+
 def test_after_an_unplanned_failover_the_old_primary_has_to_be_told() -> None:
     world, replica, primary = pair(primary={"power": "running"})
     world.advance(30)
@@ -335,6 +367,21 @@ def test_a_third_site_is_added_to_a_pair_and_taken_away() -> None:
     assert done(world, third, third.remove()) == 0 and modes(third) == ((0, 0),)
 
 
+def test_a_third_site_has_no_third_site_of_its_own() -> None:
+    waiting = {"name": "vm", "mode": "replica", "state": "waiting_to_complete_initial_replication"}
+    hosts = {
+        REPLICA: {"vms": [{"name": "vm", "mode": "replica", "peer": "HV-FAR"}]},
+        THIRD: {"vms": [{**waiting, "relationship_1": {"peer": "HV-FAR"}}]},
+    }
+    world = scenario.load({"hosts": hosts}, clock=Clock(0))
+    middle, third = Client(world, REPLICA), Client(world, THIRD)
+    third.truth().relationships[0].peer = ""
+    before = modes(middle, third)
+    assert done(world, middle, middle.enable(THIRD)) == 32768
+    assert modes(middle, third) == before
+    assert len(middle.truth().relationships) == 1
+
+
 def test_reverse_is_refused_with_a_third_site_and_replication_goes_on_there() -> None:
     world, first, middle, third = chain()
     done(world, middle, middle.failover())
@@ -371,6 +418,39 @@ def test_the_third_site_is_prepared_and_reversed() -> None:
     done(world, third, third.reverse())
     assert modes(first, middle, third) == ((1, 3), (2, 3), (1, 3))
     assert middle.truth().relationships[0].peer == "HV-THIRD.lab.example"
+
+
+def test_a_failover_of_the_third_site_is_committed_and_reversed() -> None:
+    world, first, middle, third = chain(assumptions={"REVERSE_TO_UNTOLD_PRIMARY": "accept", **SLOW})
+    done(world, third, third.failover())
+    # the first site goes on sending to the second, which has lost the third
+    assert modes(first, middle, third) == ((1, 3), (2, 3), (4, 5))
+    assert middle.truth().relationships[1].state == 8
+    assert third.service("CommitFailover")[0] == 4096
+    assert third.service("CommitFailover")[0] == 32775  # one change at a time
+    world.advance(20)
+    assert modes(first, middle, third) == ((1, 3), (2, 3), (4, 6))
+    assert (third.truth().points, third.vm()["OperationalStatus"]) == ([], MERGING)
+    for call in (third.revert(), third.failover(), third.service("CommitFailover")):
+        assert call[0] == 32775
+    assert third.truth().failed_over
+    done(world, third, third.reverse())
+    assert modes(middle, third) == ((2, 2), (1, 1))
+    assert [each.index for each in middle.truth().relationships] == [0]
+    assert middle.truth().partner(0) == (third.truth(), third.truth().relationships[0])
+    assert first.truth().partner(0) is None
+    done(world, third, third.begin())
+    world.advance(300)
+    assert modes(middle, third) == ((2, 3), (1, 3))
+
+
+def test_a_committed_third_site_is_reversed_only_where_that_is_assumed() -> None:
+    world, first, middle, third = chain(assumptions={"REVERSE_ON_THIRD_SITE": 32775})
+    done(world, third, third.failover())
+    done(world, third, third.service("CommitFailover"))
+    before = modes(first, middle, third)
+    assert third.reverse()[0] == 32775
+    assert modes(first, middle, third) == before == ((1, 3), (2, 3), (4, 6))
 
 
 # --- ended ---------------------------------------------------------------------------------------------------------

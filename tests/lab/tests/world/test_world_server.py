@@ -190,7 +190,13 @@ def test_a_test_failover_is_remembered() -> None:
     assert numbers(client)["LastTestFailoverTime"] == datetime(1601, 1, 1, tzinfo=timezone.utc)
     client.service("TestReplicaSystem", SnapshotSettingData=None)
     client.world.advance(10)
-    assert t.cast(datetime, numbers(client)["LastTestFailoverTime"]) > client.world.time.replace(year=2000)
+    remembered = t.cast(datetime, numbers(client)["LastTestFailoverTime"])
+    assert remembered > client.world.time.replace(year=2000)
+    assert client.service("ResetReplicationStatistics")[0] == 4096
+    client.world.advance(10)
+    after = numbers(client)
+    assert t.cast(datetime, after["StartStatisticTime"]) > remembered
+    assert after["LastTestFailoverTime"] == remembered
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,14 @@ def touch_configuration(vm: Vm) -> None:
         vm.configured = vm.host.world.time
 
 
+def merge_points(vm: Vm) -> None:
+    """The recovery points go, and a user's checkpoints stay. The disks take their time, while the VM may be used."""
+    world = vm.host.world
+    if vm.recovery_points():
+        vm.merging_until = world.time + timedelta(seconds=world.assumptions.MERGE_AFTER_COMMIT_SECONDS)
+    vm.points = [found for found in vm.points if found.type is PointType.CHECKPOINT]
+
+
 def new_point(vm: Vm, kind: PointType) -> Point:
     """A point of this moment."""
     point = Point(vm.host.world.new_id(), kind, vm.host.world.time)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import typing as t
-from datetime import timedelta
 
 from replica_lab.numbers import (
     POWERED_OFF,
@@ -22,12 +21,13 @@ from replica_lab.numbers import (
     State,
 )
 from replica_lab.world.jobs import Plan
-from replica_lab.world.model import Point, PointType, Relationship, Vm
+from replica_lab.world.model import Point, Relationship, Vm
 from replica_lab.world.texts import DEFAULT_LOCALE, text
 from replica_lab.world.verbs.common import (
     REPLICA_SIDE,
     forget_planned_point,
     lose_connection,
+    merge_points,
     need,
     need_choice,
     need_idle,
@@ -157,9 +157,8 @@ def commit_failover(vm: Vm) -> Plan:
 
     def finish() -> None:
         relationship.state, relationship.health = State.COMMITTED, Health.WARNING
-        vm.points = [found for found in vm.points if found.type is PointType.CHECKPOINT]
+        merge_points(vm)
         vm.failed_over_point = ""
-        vm.merging_until = world.time + timedelta(seconds=world.assumptions.MERGE_AFTER_COMMIT_SECONDS)
 
     return Plan(
         "commit",

@@ -14,10 +14,11 @@ from replica_lab.provider import Value
 from replica_lab.world import connection, embedded
 from replica_lab.world.connection import Route
 from replica_lab.world.jobs import Answered, JobFailed, Plan
-from replica_lab.world.model import PointType, Relationship, Vm
+from replica_lab.world.model import Relationship, Vm
 from replica_lab.world.verbs.common import (
     REPLICA_SIDE,
     lose_connection,
+    merge_points,
     need,
     need_choice,
     need_idle,
@@ -113,8 +114,8 @@ def create(vm: Vm, text: Value) -> Plan:
             receiver = _new_replica(vm, mode)
             there.add(receiver)
             _connect_nics(vm, receiver)
-        elif not _waits_for(receiver, vm):
-            raise JobFailed
+        elif not _waits_for(receiver, vm) or (extends and receiver.relationship(1) is not None):
+            raise JobFailed  # also where the third site would have one of its own
         receiver.mode = mode
         own = Relationship(1) if extends else vm.relationships[0]
         vm.relationships = [*vm.relationships, own] if extends else [own]
@@ -221,18 +222,14 @@ def remove(vm: Vm, index: int = 0) -> Plan:
             vm.unsent_writes = 0.0
             vm.mode, vm.authorization = Mode.NONE, None
             vm.relationships = [Relationship(0)]
-            _merge_points(vm)
+            merge_points(vm)
+            touch_configuration(vm)
             for copy in vm.test_copies():
                 copy.replica = None
         if partner and partner[0].sends(partner[1].index) and partner[1].state == State.REPLICATING:
             lose_connection(*partner, state=assumptions.PRIMARY_AFTER_REPLICA_WAS_REMOVED)
 
     return Plan("remove", JobType.REMOVE_RELATIONSHIP, vm, finish=finish)
-
-
-def _merge_points(vm: Vm) -> None:
-    vm.points = [found for found in vm.points if found.type is PointType.CHECKPOINT]
-    touch_configuration(vm)
 
 
 # --- ReverseReplicationRelationship ---------------------------------------------------------------------------
@@ -274,7 +271,8 @@ def reverse(vm: Vm, text: Value) -> Plan:
         relationship.peer = other.host.fqdn if other else target
         if not planned:
             relationship.last_time = None
-        _merge_points(vm)
+        merge_points(vm)
+        touch_configuration(vm)
 
     return Plan("reverse", JobType.REVERSE_RELATIONSHIP, vm, finish=finish)
 
