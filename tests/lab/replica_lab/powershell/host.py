@@ -45,12 +45,12 @@ OPERATIONS = {
 """What a cmdlet does, as the operation that faults and counters know."""
 
 _WAITS = frozenset({Do.DELAY, Do.HANG})
-_KILLS = frozenset({Do.DROP_BEFORE, Do.DROP_AFTER, Do.DROP_MIDWAY, Do.HANG, Do.REFUSE_PORT})
+KILLS = frozenset({Do.DROP_BEFORE, Do.DROP_AFTER, Do.DROP_MIDWAY, Do.HANG, Do.REFUSE_PORT})
 _REFUSES = frozenset({Do.FAULT, Do.TIMED_OUT, Do.QUOTA})
 _CHANGES = frozenset({Do.DUPLICATE, Do.MISSING_RETURN_VALUE, Do.MISSING_JOB})
 _SPOILS = frozenset({Do.TRUNCATE, Do.GARBAGE})
 
-IN_A_CALL = _KILLS | _WAITS | _REFUSES | _CHANGES
+IN_A_CALL = KILLS | _WAITS | _REFUSES | _CHANGES
 """What can befall the call of a cmdlet; _SPOILS too where the lab reads what the process writes."""
 AT_THE_START = frozenset({Do.NO_POWERSHELL})
 """What can befall the start of PowerShell."""
@@ -256,7 +256,7 @@ class PowerShellHost:
             return self._ask(request, session)
         answer = self._ask(request, session) if struck.carried_out else None
         await self.wait(struck)
-        if struck.do in _KILLS:
+        if struck.do in KILLS:
             if struck.do is Do.REFUSE_PORT:
                 self._refuse()
             session.dropped = struck.do is not Do.HANG
