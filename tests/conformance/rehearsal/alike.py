@@ -142,4 +142,9 @@ def _differ(path: str, one: t.Any, other: t.Any) -> list[str]:
     return [] if one == other else [f"{path}: {one!r} / {other!r}"]
 
 
-__all__ = ["BEHIND", "differences", "known_ids", "mask", "normal"]
+def difference(one: t.Any, other: t.Any, known: frozenset[str]) -> list[str]:
+    """How two values differ, whatever moment and way they tell of. ``known``: the ids of the VMs."""
+    return _differ("", _masked(one, known), _masked(other, known))
+
+
+__all__ = ["BEHIND", "difference", "differences", "known_ids", "mask", "normal"]

@@ -11,6 +11,7 @@ import shutil
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible.release import __version__ as ansible_version
 from replica_lab.faults import Do
 from replica_lab.powershell import host
 from replica_lab.powershell.engine import Engine, NoPowerShell
@@ -49,14 +50,11 @@ COMBINATIONS = (
     Combination("powershell-winrm", "winrm", "ntlm", transport="powershell", carries="powershell"),
     Combination("powershell-psrp", "psrp", "ntlm", transport="powershell", carries="powershell"),
     Combination("powershell-ssh", "ssh", "", transport="powershell", carries="powershell"),
+    Combination("powershell-local", "local", "", transport="powershell", carries="powershell"),
 )
 """The first is the one that the others are compared with."""
 
-
-OTHERS = (
-    Combination("powershell-local", "local", "", missing="needs core 2.21 and a pwsh that has the lab's cmdlets"),
-)
-"""Combinations that a host could have and the lab has not."""
+CORE_RELEASE = tuple(int(part) for part in ansible_version.split(".")[:2])
 
 REVERT = frozenset(path.stem for path in FOLDER.glob("[01]*.yml"))
 """The files with the stories of the revert."""
@@ -80,12 +78,18 @@ def engine() -> Engine | str:
 
 def combinations() -> list[Combination]:
     """All, each with the reason if it cannot be played here."""
+    return [replace(one, missing=_missing(one)) for one in COMBINATIONS]
+
+
+def _missing(combination: Combination) -> str:
     found = engine()
-    without = found if isinstance(found, str) else ""
-    played = [replace(one, missing=without) if one.carries == "powershell" else one for one in COMBINATIONS]
-    no_client = "" if shutil.which("ssh") else "no ssh on PATH"
-    played = [replace(one, missing=one.missing or no_client) if one.connection == "ssh" else one for one in played]
-    return [*played, *OTHERS]
+    if combination.carries == "powershell" and isinstance(found, str):
+        return found
+    if combination.connection == "ssh" and shutil.which("ssh") is None:
+        return "no ssh on PATH"
+    if combination.connection == "local" and CORE_RELEASE < (2, 21):
+        return "ansible-core runs PowerShell on its own machine since 2.21"
+    return ""
 
 
 def played_over(story: Story, combination: Combination, everything: bool) -> Story | None:
@@ -123,7 +127,9 @@ def _can_befall(fault: t.Mapping[str, t.Any], combination: Combination) -> bool:
     if do is Do.DUPLICATE and fault.get("method"):
         return False  # an object has each property once
     if do in (Do.TRUNCATE, Do.GARBAGE):
-        return combination.connection != "psrp"  # the lab does not read what a PSRP session writes
+        return combination.connection in ("winrm", "ssh")  # of the others the lab does not read what PowerShell writes
+    if combination.connection == "local" and do in host.KILLS:
+        return False  # there is no connection that could break
     return do in host.IN_A_CALL or do in host.IN_A_PROCESS
 
 

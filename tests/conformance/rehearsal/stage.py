@@ -141,7 +141,7 @@ def inventory(combination: Combination, stories: t.Iterable[Story], labs: t.Mapp
         group = lab.inventory(combination.connection, combination.auth, combination.https)["all"]["children"]["hyperv"]
         host = {**group["vars"], **group["hosts"][story.host], **combination.variables}
         host["lab_connection"] = combination.connection
-        host["lab_port"] = host["ansible_port"]
+        host["lab_port"] = host.get("ansible_port")  # a local connection has none
         host["lab_transport"] = combination.carries
         rate = story.scenario["clock"]["rate"]
         told = {"control": lab.control_url, "rate": rate, "between": [_control(step) for step in story.between]}

@@ -343,7 +343,8 @@ class Lab:
         Those are the hosts that hold a VM of that side now; a host can be in both, or in none. Where the lab runs no
         PowerShell, the collection is told to do without.
 
-        ``connection``: ``winrm``, ``psrp``, or ``ssh``, which takes a key and to which the next two say nothing.
+        ``connection``: ``winrm``, ``psrp``; ``ssh``, with a key; or ``local``, with a program in place of ``pwsh`` that
+        is on the host (ansible-core 2.21). The last two know nothing of ``auth`` and ``https``.
         ``auth``: ``basic`` or ``ntlm`` (default: the lab's first).
         ``user``: who logs on (default: each host's first user). Raises LabError for what the lab has not.
         """
@@ -356,6 +357,8 @@ class Lab:
             raise LabError("the lab listens without TLS")
         if connection == "ssh" and self._keys is None:
             raise LabError("the lab listens without SSH")
+        if connection == "local" and self._powershell is None:
+            raise LabError("the lab runs no PowerShell")
         shared: dict[str, t.Any] = {
             "ansible_host": LOOPBACK,
             "ansible_connection": connection,
@@ -376,6 +379,8 @@ class Lab:
                 "ansible_user": account.name,
                 **({} if connection == "ssh" else {"ansible_password": account.password}),
             }
+            if connection == "local" and host.server.powershell:
+                hosts[name] = {"ansible_pwsh_interpreter": str(self._run(host.server.powershell.program(account.name)))}
         group: dict[str, t.Any] = {"vars": shared, "hosts": hosts}
         sides = {side: self._hosts_with(modes) for side, modes in _SIDES.items()}
         group["children"] = {side: {"hosts": dict.fromkeys(found, {})} for side, found in sides.items() if found}
@@ -429,7 +434,11 @@ def _ssh(way: _Way) -> dict[str, t.Any]:
     }
 
 
-_CONNECTIONS = {"winrm": _winrm, "psrp": _psrp, "ssh": _ssh}
+def _local(_way: _Way) -> dict[str, t.Any]:
+    return {"ansible_pipelining": True}  # else the module comes in a file, with arguments that not every pwsh knows
+
+
+_CONNECTIONS = {"winrm": _winrm, "psrp": _psrp, "ssh": _ssh, "local": _local}
 
 
 def _reason(error: OSError) -> str:

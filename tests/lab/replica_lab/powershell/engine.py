@@ -85,7 +85,7 @@ class Engine:
         self, arguments: t.Sequence[str], environment: t.Mapping[str, str], directory: Path
     ) -> asyncio.subprocess.Process:
         """Start a process with pipes for its streams, in a process group of its own, in a folder of its own."""
-        folder = await asyncio.to_thread(self.prepare)
+        told = await asyncio.to_thread(self.environment, environment, directory)
         return await asyncio.create_subprocess_exec(
             self.path,
             *arguments,
@@ -95,18 +95,23 @@ class Engine:
             limit=LINE_LIMIT,
             start_new_session=True,
             cwd=directory,
-            env={
-                **self._environment(),
-                "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-                "PSModulePath": str(folder / "Modules"),
-                "PSModuleAnalysisCachePath": str(folder / "analysis-cache"),
-                **dict.fromkeys(("TEMP", "TMP", "TMPDIR"), str(directory)),
-                **environment,
-            },
+            env=told,
         )
 
+    def environment(self, more: t.Mapping[str, str], directory: Path) -> dict[str, str]:
+        """For a process in this folder, with what it needs (see ``prepare``) and these variables."""
+        folder = self.prepare()
+        return {
+            **self._settings(),
+            "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PSModulePath": str(folder / "Modules"),
+            "PSModuleAnalysisCachePath": str(folder / "analysis-cache"),
+            **dict.fromkeys(("TEMP", "TMP", "TMPDIR"), str(directory)),
+            **more,
+        }
+
     @staticmethod
-    def _environment() -> dict[str, str]:
+    def _settings() -> dict[str, str]:
         return {**{name: os.environ[name] for name in _KEPT if name in os.environ}, **_SETTINGS}
 
     def prepare(self) -> Path:
@@ -160,7 +165,7 @@ class Engine:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            env=self._environment(),
+            env=self._settings(),
             check=False,
         )
         if done.returncode or not (module / "CimCmdlets.dll").is_file():

@@ -19,7 +19,10 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import secrets
+import signal
+import sys
 import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +49,7 @@ OPERATIONS = {
 
 _WAITS = frozenset({Do.DELAY, Do.HANG})
 KILLS = frozenset({Do.DROP_BEFORE, Do.DROP_AFTER, Do.DROP_MIDWAY, Do.HANG, Do.REFUSE_PORT})
+"""What a connection does not survive."""
 _REFUSES = frozenset({Do.FAULT, Do.TIMED_OUT, Do.QUOTA})
 _CHANGES = frozenset({Do.DUPLICATE, Do.MISSING_RETURN_VALUE, Do.MISSING_JOB})
 _SPOILS = frozenset({Do.TRUNCATE, Do.GARBAGE})
@@ -56,10 +60,32 @@ AT_THE_START = frozenset({Do.NO_POWERSHELL})
 """What can befall the start of PowerShell."""
 IN_A_PIPELINE = frozenset({Do.DROP_BEFORE}) | _WAITS
 """What can befall a pipeline of a PSRP session as a whole. (Its end is told in fragments that nobody reads here.)"""
+IN_A_PROGRAM = AT_THE_START | IN_A_PIPELINE
+"""What can befall a process that a client on this machine starts: its output is not the lab's."""
 IN_A_PROCESS = AT_THE_START | IN_A_PIPELINE | _SPOILS | {Do.DROP_AFTER}
 """What can befall a process that a WinRM shell runs."""
 
+NO_PROGRAM = 127
+"""What a POSIX shell returns for a program that it does not find."""
+
 NOT_THERE = b"'powershell' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n"
+
+# Stands where a client on this machine expects a pwsh. The lab tells it what to become. Its connection stays open in
+# what it becomes, so that the lab sees the process end.
+_PROGRAM = """\
+#!{python}
+import json, os, socket, sys
+lab = socket.create_connection(("127.0.0.1", {port}))
+lab.sendall(json.dumps({{"token": "{token}", "pid": os.getpid()}}).encode() + b"\\n")
+told = json.loads(lab.makefile().readline())
+if told.get("exit", 0) < 0:
+    os.kill(os.getpid(), -told["exit"])
+if "exit" in told:
+    sys.stderr.write("pwsh: not found\\n")
+    sys.exit(told["exit"])
+lab.set_inheritable(True)
+os.execve(told["program"], [told["program"], *sys.argv[1:]], told["environment"])
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +97,8 @@ class Session:
     user: str
     token: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     process: asyncio.subprocess.Process | None = None
+    pid: int | None = None
+    """Of a process that the lab did not start."""
     spoilable: bool = False
     """Whether the lab can spoil what the process writes."""
     spoilt: Do | None = None
@@ -81,6 +109,9 @@ class Session:
     async def kill(self) -> None:
         if self.process is not None:
             await engine.end(self.process)
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
 
 class PowerShellHost:
@@ -113,6 +144,7 @@ class PowerShellHost:
         self._refuse = refuse
         self._errors = errors
         self._sessions: dict[str, Session] = {}
+        self._programs: dict[str, str] = {}
         self._endpoint: asyncio.Server | None = None
         self._released = asyncio.Event()
         self.use(provider, assumptions, locale)
@@ -152,23 +184,50 @@ class PowerShellHost:
         spoilable: bool = False,
     ) -> Session:
         """Start ``pwsh`` for this user. The caller must ``end`` the session. Raises NoPowerShell."""
-        if self._endpoint is None:
-            self._endpoint = await asyncio.start_server(self._serve, LOOPBACK, 0, limit=engine.LINE_LIMIT)
         session = Session(user, spoilable=spoilable)
-        session.process = await self._pwsh.start(
-            arguments,
-            {
-                "COMPUTERNAME": self._provider.host_name,
-                "USERNAME": user,
-                "REPLICA_LAB_CIM": f"{LOOPBACK}:{self._endpoint.sockets[0].getsockname()[1]}",
-                "REPLICA_LAB_TOKEN": session.token,
-                **(environment or {}),
-            },
-            self._directory,
-        )
+        told = {**await self._told(session), **(environment or {})}
+        session.process = await self._pwsh.start(arguments, told, self._directory)
         self._sessions[session.token] = session
         self._counters.add(powershell=1)
         return session
+
+    async def _told(self, session: Session) -> dict[str, str]:
+        """What a process has to know to be on this host."""
+        return {
+            "COMPUTERNAME": self._provider.host_name,
+            "USERNAME": session.user,
+            "REPLICA_LAB_CIM": f"{LOOPBACK}:{await self._port()}",
+            "REPLICA_LAB_TOKEN": session.token,
+        }
+
+    async def _port(self) -> int:
+        if self._endpoint is None:
+            self._endpoint = await asyncio.start_server(self._serve, LOOPBACK, 0, limit=engine.LINE_LIMIT)
+        return t.cast(int, self._endpoint.sockets[0].getsockname()[1])
+
+    async def program(self, user: str) -> Path:
+        """A ``pwsh`` for a client on this machine: whoever starts it is on this host, as this user."""
+        token = secrets.token_urlsafe(16)
+        self._programs[token] = user
+        path = self._directory / f"pwsh-{len(self._programs)}"
+        path.write_text(_PROGRAM.format(python=sys.executable, port=await self._port(), token=token), "utf-8")
+        path.chmod(0o700)
+        return path
+
+    async def _begun(self, pid: int, user: str) -> tuple[Session | None, Json]:
+        """A program asks what it has to become. Faults that befall a process strike here."""
+        struck = self.strike_run(IN_A_PROGRAM)
+        if struck is not None and struck.do is Do.NO_POWERSHELL:
+            return None, {"exit": NO_PROGRAM}
+        if struck is not None:
+            await self.wait(struck)
+            if struck.do is not Do.DELAY:
+                return None, {"exit": -signal.SIGKILL}
+        session = Session(user, pid=pid)
+        environment = await asyncio.to_thread(self._pwsh.environment, await self._told(session), self._directory)
+        self._sessions[session.token] = session
+        self._counters.add(powershell=1)
+        return session, {"program": str(self._pwsh.path), "environment": environment}
 
     async def end(self, session: Session) -> None:
         """The end of a session, and of its process if it still runs."""
@@ -219,12 +278,16 @@ class PowerShellHost:
     # --- what the cmdlets ask ---
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: a request a line, an answer a line."""
+        """One connection: a request a line, an answer a line. That of a program ends with the process."""
+        begun = None
         try:
             while line := await reader.readline():
                 request = json.loads(line)
                 session = self._sessions.get(request["token"])
-                answer = None if session is None else await self._answer(request, session)
+                if request["token"] in self._programs:
+                    begun, answer = await self._begun(request["pid"], self._programs[request["token"]])
+                else:
+                    answer = None if session is None else await self._answer(request, session)
                 if answer is None:
                     break
                 writer.write(json.dumps(answer).encode() + b"\n")
@@ -236,6 +299,8 @@ class PowerShellHost:
             _log.exception("a cmdlet's request")
             self._errors.append(f"a cmdlet's request: {error!r}")
         finally:
+            if begun is not None:
+                self._sessions.pop(begun.token, None)
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()

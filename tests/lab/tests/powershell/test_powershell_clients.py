@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import subprocess
 import typing as t
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from pypsrp.host import PSHost, PSHostUserInterface
 from pypsrp.powershell import PowerShell
 from replica_lab.powershell.engine import Engine, NoPowerShell
 from winrm.exceptions import WinRMOperationTimeoutError
+
+from .conftest import REVERT, V2
 
 
 def encoded(script: str) -> str:
@@ -184,3 +187,31 @@ def test_a_lab_that_stops_takes_its_pools_along(stage: t.Any) -> None:
     running.lab.stop()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+# --- a client on this machine ------------------------------------------------------------------------------
+
+
+def local(running: t.Any, script: str) -> subprocess.CompletedProcess[str]:
+    inventory = running.lab.inventory("local")["all"]["children"]["hyperv"]["hosts"]["HV-REPLICA"]
+    words = [inventory["ansible_pwsh_interpreter"], "-NoProfile", "-Command", script]
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_program_on_this_machine_is_on_the_host_and_counted(stage: t.Any) -> None:
+    running = stage()
+    script = f"$env:COMPUTERNAME; (Get-CimInstance -Namespace {V2} -ClassName Msvm_ReplicationService).Name; exit 7"
+    done = local(running, script)
+    assert (done.stdout.split(), done.stderr, done.returncode) == (["HV-REPLICA", "replicasvc"], "", 7)
+    assert running.host.counters.powershell == 1
+
+
+def test_faults_befall_a_program_on_this_machine(stage: t.Any) -> None:
+    running = stage()
+    running.lab.fault(do="no_powershell", operation="PowerShell", times=1)
+    assert local(running, "1").returncode == 127
+    running.lab.fault(do="drop_before", operation="PowerShell", times=1)
+    assert local(running, "1").returncode == -signal.SIGKILL
+    running.lab.fault(do="drop_after", method="RevertFailover", times=1)
+    assert local(running, REVERT).returncode == -signal.SIGKILL
+    assert [call["method"] for call in running.lab.calls] == ["RevertFailover"]
