@@ -192,8 +192,11 @@ class Talk:
 
 
 def _flight(run: Run) -> str:
+    vm = f"VM {run.before.name!r} ({run.before.id})"
+    if not run.touched:
+        return f"{vm}: its call is on its way, and its job is not known yet"
     job = run.job_reference.key("InstanceID") if run.job_reference else None
-    return f"VM {run.before.name!r} ({run.before.id}): {run.doing}" + (f", job {job}" if job else "")
+    return f"{vm}: {run.doing}" + (f", job {job}" if job else "")
 
 
 def becomes(action: ActionBase) -> bool:

@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.hyperv.replica.plugins.plugin_utils import _action
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import CimSession
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica import present
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor, along
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import choose
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.decide import RunningVm
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.model import Host
@@ -104,7 +104,7 @@ class VmAction(_action.ReplicaAction):
             max_changes=arguments["max_changes"],
             on_error=OnError(arguments["on_error"]),
         )
-        host = read_host(session, gather=verb.gather)
+        host = read_host(session, gather=verb.gather, beside=along(session, order))
         choice = choose(
             host,
             None if arguments["all"] else arguments["name"],

@@ -28,7 +28,7 @@ def test_two_hundred_vms_start_powershell_twice_and_once_for_each_slice_of_waiti
     play(started, tmp_path, QUIET, state="reverted", all=True, **consents)
     counters = started.hosts["HV-REPLICA"].counters.as_dict()
     # Between two slices something else is asked: the service for the next calls, or the VMs at the end.
-    slices = [waited for waited, _group in itertools.groupby(counters["queries"][6:], lambda q: bool(JOBS.search(q)))]
+    slices = [waited for waited, _group in itertools.groupby(counters["queries"][7:], lambda q: bool(JOBS.search(q)))]
     assert counters["methods"] == ({"Msvm_ReplicationService.RevertFailover": failed_over} if failed_over else {})
     assert counters["powershell"] <= (2 + slices.count(True) if failed_over else 1), counters["powershell"]
     print(f"\n{failed_over} of 200 reverted: {counters['powershell']} starts, {slices.count(True)} slices of waiting")

@@ -10,10 +10,13 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_powershell import _lost
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_wsman import WsManSession
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
     Answer,
+    Call,
     CimError,
+    Failed,
     Instance,
     Kind,
     MethodCall,
@@ -23,7 +26,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     Step,
     Wait,
 )
-from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor
+from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.carry_out import Conductor, along
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.choose import choose
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.present import result_of
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import read_host
@@ -87,6 +90,8 @@ class Sends:
     """Lists of steps: over PowerShell, each starts it once."""
     waits: int = 0
     """Those of them in which something was waited for."""
+    lost: set[str] = field(default_factory=set)
+    """The chains whose calls were in a list that was lost: nobody can know whether they were sent."""
 
 
 class DirectSession(WsManSession):
@@ -107,7 +112,14 @@ class DirectSession(WsManSession):
         self.sends.lists += 1
         assert self.sends.lists <= MOST_LISTS, f"no end after {MOST_LISTS} lists of steps: {self.sends.calls[-5:]}"
         self.sends.waits += any(isinstance(step, Wait) for step in steps)
-        return super().run(steps, stop_on_error=stop_on_error)
+        answers = super().run(steps, stop_on_error=stop_on_error)
+        errors = [answer.error for answer in answers if isinstance(answer, Failed)]
+        gone = next((error for error in errors if error.kind is Kind.CONNECTION), None)
+        if not self.waiting_slice or gone is None:
+            return answers
+        # A transport that gives slices sends a list as a whole, and has one answer for all of it.
+        self.sends.lost |= {step.chain for step in steps if isinstance(step, Call)}
+        return _lost(steps, gone)
 
     def close(self) -> None:
         pass
@@ -188,7 +200,7 @@ def perform(
     """What a module does with a verb; the result and what was sent."""
     session = DirectSession(world, host, losses, waiting_slice)
     wanted = Order(verb, every_vm=names is None, **order)
-    read = read_host(session, gather=verb.gather)
+    read = read_host(session, gather=verb.gather, beside=along(session, wanted))
     choice = choose(read, names)
     conductor = Conductor(session, wanted, session.clock)
     refused = conductor.plan(choice.vms, refused=bool(choice.refusals))

@@ -278,7 +278,7 @@ class _LibraryCarrier:
                 cause.says,
                 sent=Sent.NO if cause.unsent else Sent.MAYBE,
                 hint=cause.hint,
-                detail=scrub(f"{self.address}: {type(error).__name__}: {error}", self._secrets),
+                detail=scrub(" ".join(f"{self.address}: {type(error).__name__}: {error}".split()), self._secrets),
             ) from error
 
 

@@ -292,7 +292,7 @@ def _answers(result: Mapping[str, t.Any], count: int) -> list[Json]:
                 hint=_NO_POWERSHELL,
                 detail=words,
             )
-        raise _protocol("PowerShell on the host ran no module to its end", result, _NO_POWERSHELL)
+        raise _protocol("PowerShell on the host ran no module to its end", result)
     # Plain values, whatever the core has wrapped or tagged them with.
     answers = json.loads(json.dumps(result["answers"]))
     if not isinstance(answers, list) or len(answers) != count or not all(isinstance(one, dict) for one in answers):
@@ -365,7 +365,7 @@ def _error_answer(step: Step, error: CimError) -> Answer:
 
 def _what(step: Step) -> str:
     if isinstance(step, Query):
-        return f"the query {step.wql!r}"
+        return f"the query for {wsman.queried_class(step.wql)}"
     if isinstance(step, (Get, Guard)):
         return f"Get of {step.reference.class_name}"
     return step.call.method if isinstance(step, Call) else "the query for jobs"
@@ -557,10 +557,12 @@ def _first(error: Exception) -> Exception:
     return first
 
 
-def _protocol(message: str, result: Mapping[str, t.Any], hint: str = "") -> CimError:
-    return CimError(Kind.PROTOCOL, message, hint=hint, detail=_words(result))
+def _protocol(message: str, result: Mapping[str, t.Any]) -> CimError:
+    return CimError(Kind.PROTOCOL, message, detail=_words(result))
 
 
 def _words(result: Mapping[str, t.Any]) -> str:
-    said = (str(result.get(name) or "").strip() for name in ("msg", "module_stderr", "module_stdout"))
-    return " | ".join(text[:500] for text in said if text)
+    """What the result says beside answers, in one line. Bytes that are no text come in it as lone surrogates."""
+    said = (str(result.get(name) or "") for name in ("msg", "module_stderr", "module_stdout"))
+    lines = (" ".join(text.encode("utf-8", "replace").decode().split()) for text in said)
+    return " | ".join(line[:500] for line in lines if line)

@@ -95,10 +95,14 @@ def enumerate_wql(wql: str) -> Request:
         f"<w:MaxElements>{MAX_ELEMENTS}</w:MaxElements>"
         f'<w:Filter Dialect="{WQL}">{_escaped(wql, "the query")}</w:Filter></n:Enumerate>'
     )
-    # ASSOCIATORS OF names what it yields in ResultClass, the others in FROM.
-    classes = [re.search(rf"\b{clause}\s*(\w+)", wql, re.IGNORECASE) for clause in (r"ResultClass\s*=", r"FROM\s")]
-    base = next((match[1] for match in classes if match), "")
+    base = queried_class(wql)
     return Request(f"{ENUMERATION}/Enumerate", f"{RESOURCE}/*", body, what=f"the query for {base}", base_class=base)
+
+
+def queried_class(wql: str) -> str:
+    """The class of what a query yields: ASSOCIATORS OF names it in ResultClass, the others in FROM."""
+    classes = [re.search(rf"\b{clause}\s*(\w+)", wql, re.IGNORECASE) for clause in (r"ResultClass\s*=", r"FROM\s")]
+    return next((match[1] for match in classes if match), "")
 
 
 def pull(context: str, query: Request) -> Request:
@@ -508,10 +512,11 @@ def _fault(fault: Element, request: Request) -> CimError:
         Kind.HOST,
     )
     code = codes[0] if codes else None
-    named = [f"0x{code:08X}" if code is not None else "", *subcodes[:1]]
+    # The subcode names the number that it comes with, and stands for the one that WinRM 2.0 has not got.
+    named = f"0x{code:08X}" if code is not None else next(iter(subcodes), "no code")
     return CimError(
         kind,
-        f"{request.what}: {SAYS[kind]} ({', '.join(filter(None, named))})",
+        f"{request.what}: {SAYS[kind]} ({named})",
         sent=Sent.MAYBE if request.method and kind in UNSURE else Sent.NO,
         code=code,
         detail=_host_words(every),

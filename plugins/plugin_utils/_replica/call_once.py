@@ -41,11 +41,13 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.numbers im
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome import (
     KINDS,
     LOST_ANSWERS,
+    NO_TRACE,
     UNREACHABLE,
     Certainty,
     ErrorClass,
     ReplicaError,
     class_of_return_code,
+    sentence,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import job_of
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.run import Clock
@@ -101,9 +103,9 @@ def call_once(session: CimSession, clock: Clock, act: HostAct, *, timeout: float
         called.detail, called.hint = answer.error.detail, answer.error.hint
         called.sent = answer.error.sent is Sent.MAYBE
         if called.sent:
-            return _settle(called, KINDS[answer.error.kind], answer.error.message, clock, poll)
+            return _settle(called, KINDS[answer.error.kind], sentence(answer.error), clock, poll)
         called.unreachable = answer.error.kind in UNREACHABLE
-        return called.fail(KINDS[answer.error.kind], answer.error.message)
+        return called.fail(KINDS[answer.error.kind], sentence(answer.error))
     if not isinstance(answer, MethodResult):
         return called.fail(ErrorClass.CONNECTION_LOST, "The connection was lost before the call was sent.")
     called.sent, called.return_value = True, answer.return_value
@@ -127,7 +129,7 @@ def _guard_held(called: Called, answer: object) -> bool:
     if isinstance(answer, Failed):
         called.detail, called.hint = answer.error.detail, answer.error.hint
         called.unreachable = answer.error.kind in UNREACHABLE
-        called.fail(KINDS[answer.error.kind], answer.error.message)
+        called.fail(KINDS[answer.error.kind], sentence(answer.error))
     else:
         called.fail(
             ErrorClass.BUSY,
@@ -148,6 +150,7 @@ def _follow(
         trouble = answer if isinstance(answer, Failed) else None
         if isinstance(answer, WaitResult):
             if answer.gone:
+                called.job = Job.forgotten(job)
                 cause = "The job disappeared before its end was seen."
                 return _settle(called, ErrorClass.JOB_LOST, cause, clock, poll)
             if answer.jobs:
@@ -155,13 +158,13 @@ def _follow(
                 if not called.job.running:
                     return _job_ended(called, called.job, clock, poll)
         elif trouble is not None and trouble.error.kind in (Kind.AUTHENTICATION, Kind.ACCESS_DENIED):
-            return called.fail(KINDS[trouble.error.kind], trouble.error.message, _unsure(called))
+            return called.fail(KINDS[trouble.error.kind], sentence(trouble.error), _unsure(called))
         else:
             clock.sleep(poll)
         if clock.monotonic() >= deadline:
             break
     if trouble is not None:
-        cause = f"After {timeout:g} s the host could still not be asked about the job: {trouble.error.message}"
+        cause = f"After {timeout:g} s the host could still not be asked about the job: {sentence(trouble.error)}"
         return called.fail(KINDS[trouble.error.kind], cause, _unsure(called))
     cause = f"After {timeout:g} s the job {job.key('InstanceID')} still runs on the host."
     still = Certainty.BETWEEN_STATES if called.act.shows is not None else Certainty.NOTHING_CHANGED
@@ -219,8 +222,7 @@ def _settle(called: Called, error: ErrorClass, cause: str, clock: Clock, poll: f
         if _shows(called):
             called.changed, called.certainty = True, Certainty.CHANGED
             return called
-    cause += " Nothing on the host shows what became of the call; it was not sent again."
-    return called.fail(error, cause, Certainty.UNKNOWN)
+    return called.fail(error, cause + NO_TRACE, Certainty.UNKNOWN)
 
 
 def _verify(called: Called, clock: Clock, poll: float) -> Called:

@@ -61,11 +61,13 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.outcome im
     GATES,
     KINDS,
     LOST_ANSWERS,
+    NO_TRACE,
     Certainty,
     ErrorClass,
     Outcome,
     ReplicaError,
     class_of_return_code,
+    sentence,
 )
 from ansible_collections.hyperv.replica.plugins.plugin_utils._replica.read import (
     LAST_APPLIED,
@@ -102,6 +104,16 @@ SETTLE_POLLS = 5
 """How many readings in a row must show no trace of a lost call before its outcome is called unknown."""
 
 
+def along(session: CimSession, order: Order) -> frozenset[str]:
+    """What to read beside what the verb needs (names in EXTRA), before the order is carried out.
+
+    The point that a VM is failed over to is shown in the result and is gone after a revert. Where each request is
+    answered by itself it is asked for right before the first call, and by a run with nothing to do not at all. Where a
+    whole list has one answer, it would be lost with that of the calls; there it comes with the first reading.
+    """
+    return frozenset({"failed_over_point"} if session.waiting_slice and not order.check_mode else ())
+
+
 class Conductor:
     """Carries out one order on one host. Holds the runs, so that an interrupted one can say what is in flight."""
 
@@ -118,8 +130,14 @@ class Conductor:
         self.on_progress = on_progress
         self.runs: list[Run] = []
         self._points_read = "failed_over_point" in order.verb.gather
+        self._points: dict[str, str] | None = None
+        """VM id → the point it is failed over to, where that was read with the host; shown once there were calls."""
         self._poll_error: CimError | None = None
         """Why the newest tick could not be read; None when it could."""
+        self._sending: list[Run] = []
+        """The runs whose calls are on their way, and whose answers are not here yet."""
+        self._sent_at = clock.monotonic()
+        """When the newest list of steps was sent."""
         self._heeded: set[str] = set()
         self._read_last: dict[str, VirtualMachine] | None = None
         """The VMs as they were at the end of the newest list of steps, where it read them."""
@@ -132,6 +150,9 @@ class Conductor:
         ``refused``: a name could not be resolved, so nothing will be done to the others either. Returns the error
         that keeps the whole order from being carried out (too_many), or None.
         """
+        if not self._points_read and all(vm.failed_over_point is not None for vm in vms):
+            self._points = {vm.id: vm.failed_over_point or "" for vm in vms}
+            vms = [replace(vm, failed_over_point=None) for vm in vms]
         for vm in vms:
             run = Run(vm, self._decide(vm), after=vm)
             self.runs.append(run)
@@ -203,6 +224,9 @@ class Conductor:
         steps: list[Step] = []
         owners: list[tuple[Run, Step]] = []
         points = bool(starting) and not self._points_read
+        if points and self._points is not None:
+            self._take_points(self._points)
+            points = False
         if points:
             steps.append(LAST_APPLIED)
         for run in starting:
@@ -223,6 +247,7 @@ class Conductor:
             steps.append(self._wait_step(watched))
         verified = self._verified_along(waiting, starting)
         queries = self._again(verified) if verified else []
+        self._sending, self._sent_at = starting, self.clock.monotonic()
         answers = self.session.run([*steps, *queries])
         self._read_last = None
         if verified:
@@ -234,6 +259,7 @@ class Conductor:
             answers = answers[1:]
         for (run, step), answer in zip(owners, answers, strict=False):
             self._digest(run, step, answer)
+        self._sending = []
         if wait:
             self._digest_wait(answers[-1])
         self._expire()
@@ -320,8 +346,10 @@ class Conductor:
     # --- digesting answers -----------------------------------------------------------------------
 
     def _digest_points(self, answer: object) -> None:
+        self._take_points(failed_over_points(answer) if isinstance(answer, tuple) else {})
+
+    def _take_points(self, points: t.Mapping[str, str]) -> None:
         self._points_read = True
-        points = failed_over_points(answer) if isinstance(answer, tuple) else {}
         for run in self.runs:
             run.point = points.get(run.before.id, "")
 
@@ -337,7 +365,7 @@ class Conductor:
             elif isinstance(answer, Failed):
                 if answer.error.sent is Sent.MAYBE:
                     self._mark_sent(run)
-                    self._settle(run, KINDS[answer.error.kind], answer.error.message)
+                    self._settle(run, KINDS[answer.error.kind], sentence(answer.error))
                     run.detail = answer.error.detail
                 else:
                     self._not_sent(run, answer.error, step.call.target)
@@ -387,7 +415,7 @@ class Conductor:
 
     def _not_sent(self, run: Run, error: CimError, asked: Reference) -> None:
         """``asked``: the object the step went to. Only where that is the VM does "not found" speak of the VM."""
-        run.cause = error.message
+        run.cause = sentence(error)
         run.detail = error.detail
         run.hint = error.hint
         missing = error.kind is Kind.NOT_FOUND and asked == run.before.reference
@@ -395,7 +423,7 @@ class Conductor:
 
     def _mark_sent(self, run: Run) -> None:
         run.started = run.started or self.clock.now()
-        run.deadline = self.clock.monotonic() + self.order.wait_timeout
+        run.deadline = self._sent_at + self.order.wait_timeout
         if run.act.part is Part.MAIN:
             run.sent = True
         else:
@@ -429,6 +457,7 @@ class Conductor:
             self._ended_well(run)  # asked or not: whether the VM goes off will show
             return
         run.phase = Phase.SETTLING
+        run.deadline = self.clock.monotonic() + self.order.wait_timeout
         run.polls = 0
         run.cause = cause
         run.error = None
@@ -440,7 +469,7 @@ class Conductor:
             # A tick that failed is repeated: reading is safe, and the deadline of each run ends it.
             if isinstance(answer, Failed) and answer.error.kind in (Kind.AUTHENTICATION, Kind.ACCESS_DENIED):
                 for run in self._watched():
-                    run.cause = f"{answer.error.message} (while waiting for the job)"
+                    run.cause = f"{answer.error.message} (while waiting for the job)."
                     run.certainty = Certainty.UNKNOWN
                     self._fail(run, KINDS[answer.error.kind])
                 return
@@ -457,6 +486,7 @@ class Conductor:
                 self._job_read(run, run.job)
             elif job_id in gone:
                 run.job_gone = True
+                run.job = Job.forgotten(run.job_reference) if run.job_reference else None
                 run.job_reference = None
                 if run.phase is not Phase.WAITING_FOR_JOB:
                     self._settle(run, ErrorClass.JOB_LOST, "The job disappeared before its end was seen.")
@@ -586,7 +616,7 @@ class Conductor:
             run.polls = 0  # something changes the VM, though its job does not show
         if run.polls >= SETTLE_POLLS:
             error = run.decision.error or ErrorClass.STATUS_UNKNOWN
-            run.cause += " Nothing on the host shows what became of the call; it was not sent again."
+            run.cause += NO_TRACE
             run.certainty = Certainty.UNKNOWN
             self._fail(run, error)
 
@@ -682,7 +712,7 @@ class Conductor:
             if run.phase is Phase.CALLED and now >= run.deadline and self._poll_error:
                 run.cause = (
                     f"After {self.order.wait_timeout:g} s the host could still not be asked about the job: "
-                    f"{self._poll_error.message}"
+                    f"{sentence(self._poll_error)}"
                 )
                 run.certainty = Certainty.UNKNOWN
                 self._fail(run, KINDS[self._poll_error.kind])
@@ -727,6 +757,7 @@ class Conductor:
             elif run.phase is Phase.LOOKING_ON and now >= run.deadline:
                 self._succeed(run)  # and the last reading decides
             elif run.phase is Phase.SETTLING and now >= run.deadline:
+                run.cause += NO_TRACE
                 run.certainty = Certainty.UNKNOWN
                 self._fail(run, run.decision.error or ErrorClass.STATUS_UNKNOWN)
 
@@ -752,8 +783,9 @@ class Conductor:
         self.on_progress(Progress(len(involved), done, running))
 
     def in_flight(self) -> list[Run]:
-        """The runs whose call was sent and whose end was not seen."""
-        return [run for run in self.runs if run.phase in ON_THE_HOST and run.touched]
+        """The runs whose call was sent, or is on its way, and whose end was not seen."""
+        flying = [run for run in self.runs if run.phase in ON_THE_HOST and run.touched]
+        return flying + [run for run in self._sending if run not in flying]
 
     # --- verifying -------------------------------------------------------------------------------
 

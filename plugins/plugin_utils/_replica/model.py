@@ -49,6 +49,11 @@ class Job:
     owner: str = ""
     start_time: datetime | None = None
 
+    @classmethod
+    def forgotten(cls, reference: Reference) -> Job:
+        """A job that the host no longer knows. How it was seen last, if it was, is a matter of when somebody looked."""
+        return cls(reference, reference.key("InstanceID") or "", type=None, state=None)
+
     @property
     def running(self) -> bool:
         return self.state in numbers.JOB_RUNNING

@@ -216,8 +216,8 @@ HINTS: dict[ErrorClass, str] = {
     ErrorClass.JOB_LOST: "The job is gone and the VM does not show its effect. Look at the VM before running again.",
     ErrorClass.CONNECTION_LOST: "Check that the host is up and its WinRM listener or SSH server can be reached from "
     "the controller, then run again: the task reads the state first and does nothing twice.",
-    ErrorClass.PROTOCOL_ERROR: "The answer is not what a Hyper-V host sends. Check address and port, and "
-    "what stands between the controller and the host.",
+    ErrorClass.PROTOCOL_ERROR: "The answer is not what a Hyper-V host sends. Check address and port, what stands "
+    "between the controller and the host, and that PowerShell there runs Ansible modules (with full language).",
     ErrorClass.UNSUPPORTED_CONNECTION: "Use a connection on which Ansible runs PowerShell modules on a Windows host: "
     "winrm, psrp or ssh.",
     ErrorClass.INVALID_ARGUMENT: "Correct the task; see the documentation of the module.",
@@ -244,6 +244,15 @@ GATES = frozenset(
 def class_of_return_code(code: int) -> ErrorClass:
     """The one class of a return code; a number nobody documented is a failed method, never a success."""
     return RETURN_CODES.get(code, ErrorClass.METHOD_FAILED)
+
+
+def sentence(error: CimError) -> str:
+    """What the transport says of an error, to be followed by more."""
+    return f"{error.message.rstrip('.')}."
+
+
+NO_TRACE = " Nothing on the host shows what became of the call; it was not sent again."
+"""Said of a call whose answer was lost, whether the host was read since or could not be read either."""
 
 
 class ReplicaError(Exception):

@@ -148,16 +148,16 @@ def guid(text: str) -> str:
     return match.group(1).upper() if match else ""
 
 
-def read_host(session: CimSession, *, gather: t.Collection[str] = ()) -> Host:
+def read_host(session: CimSession, *, gather: t.Collection[str] = (), beside: t.Collection[str] = ()) -> Host:
     """One reading of the host.
 
     Where a VM and its relationship 0 show different states, or a test copy is named and not among the VMs, they are
     read once more: a change may have come between the queries. What does not fit then is left for the tables.
 
-    ``gather``: names in EXTRA. Raises ReplicaError.
+    ``gather``: names in EXTRA; ``beside``: others, without whose answer the reading is still one. Raises ReplicaError.
     """
-    queries = queries_of(gather)
-    answers = ask(session, queries, optional=_OPTIONAL)
+    dispensable = [EXTRA[name] for name in sorted(set(beside) - set(gather))]
+    answers = ask(session, [*queries_of(gather), *dispensable], _OPTIONAL, dispensable)
     host = _host(answers)
     vms = host.virtual_machines
     unseen = any(copy.reference is None for vm in vms for copy in vm.test_copies)
@@ -255,19 +255,28 @@ def failed_over_points(instances: t.Iterable[Instance]) -> dict[str, str]:
 
 
 def ask(
-    session: CimSession, queries: t.Sequence[Query], optional: t.Collection[Query] = ()
+    session: CimSession,
+    queries: t.Sequence[Query],
+    optional: t.Collection[Query] = (),
+    dispensable: t.Collection[Query] = (),
 ) -> dict[Query, tuple[Instance, ...] | None]:
-    """Queries in one go. An optional one is answered with None where the host has no such class."""
-    return _sorted_out(queries, session.run(list(queries)), optional)
+    """Queries in one go.
+
+    An optional one is answered with None where the host has no such class, a dispensable one whatever went wrong.
+    """
+    return _sorted_out(queries, session.run(list(queries)), optional, dispensable)
 
 
 def _sorted_out(
-    queries: t.Sequence[Query], answered: t.Sequence[Answer], optional: t.Collection[Query]
+    queries: t.Sequence[Query],
+    answered: t.Sequence[Answer],
+    optional: t.Collection[Query],
+    dispensable: t.Collection[Query] = (),
 ) -> dict[Query, tuple[Instance, ...] | None]:
     result: dict[Query, tuple[Instance, ...] | None] = {}
     for query, answer in zip(queries, answered, strict=True):
         if isinstance(answer, Failed):
-            if query in optional and answer.error.kind is Kind.NOT_FOUND:
+            if query in dispensable or (query in optional and answer.error.kind is Kind.NOT_FOUND):
                 result[query] = None
                 continue
             raise ReplicaError.from_cim(answer.error, "reading the state of the virtual machines")
@@ -344,7 +353,8 @@ def _host(answers: t.Mapping[Query, tuple[Instance, ...] | None]) -> Host:
             copies.setdefault(replica, []).append(seen)
             replica_of[copy] = replica
     points = _recovery_points(answers[RECOVERY_POINTS] or ()) if RECOVERY_POINTS in answers else None
-    applied = failed_over_points(answers[LAST_APPLIED] or ()) if LAST_APPLIED in answers else None
+    points_applied = answers.get(LAST_APPLIED)
+    applied = None if points_applied is None else failed_over_points(points_applied)
     shutdowns = _shutdowns(answers.get(SHUTDOWN) or ())
     network = _network(answers) if FAILOVER_ADDRESSES in answers else None
     complete = [

@@ -21,6 +21,7 @@ _PASSING = {"started", "ended", "percent", "transport", "start_time", "attempts"
 """Keys whose values tell the moment or the way, and not the story."""
 _BEGUN = {"starting": "<begun>", "running": "<begun>", 3: "<begun>", 4: "<begun>"}
 """The state of a job that runs: how far it has come when it is read is a matter of the machine."""
+_UNREAD = "<unreadable>"
 _MASKS = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00:00|Z)"), "<time>"),
     (re.compile(r"\d\d/\d\d/\d{4} - \d\d:\d\d:\d\d"), "<time>"),
@@ -29,9 +30,19 @@ _MASKS = (
     (re.compile(r"\d+ %"), "<percent>"),
     (re.compile(r"\bcolumn \d+"), "<column>"),
     (re.compile(r"\bstate (?:starting \(3\)|running \(4\))"), "state <begun>"),
-    # A library's own words for a broken connection.
-    (re.compile(r"(?<=The host says: )\w+(?:Error|Timeout|Exception): .*", re.DOTALL), "<library>"),
+    # The words of a library or of a connection plugin for a connection that broke or was not made: the rest of a line.
+    (re.compile(r"(?<=The host says: )(?:<address>: )?[A-Z]\w*(?:Error|Exception|Failure|Timeout): .*"), "<library>"),
+    # What became unreadable, in the words of what reads it.
+    (re.compile(r"the answer to (?:the query for )?\w+ is not well-formed XML: .* at line \d+, <column>"), _UNREAD),
+    (re.compile(r"PowerShell on the host ran no module to its end"), _UNREAD),
+    (re.compile(rf"({_UNREAD}.*?) The host says: .*"), r"\1"),
+    # WinRM has a number of its own for what WMI refuses, and tells in a fault what the provider was about to do.
+    (re.compile(r"\(0x80041003\)"), "(0x00000005)"),
+    (re.compile(r" \[(?:FaultDetail|Operation|ParameterInfo|ProviderName): [^]]*\]"), ""),
 )
+_FOREIGN_WARNING = "Failed to cleanup running WinRM command, resources might still be in use on the target server"
+"""What Ansible's winrm plugin says when it cleans up over a connection that has broken. There is no such command over
+WS-Management."""
 _PROGRESS = re.compile(r"\d+ of \d+ done, \d+ running; slowest: ")
 """Said every ten seconds: how often is a matter of the machine."""
 _GUID = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
@@ -67,13 +78,22 @@ def normal(phase: Phase) -> dict[str, t.Any]:
     }
     return {
         "task": phase.status,
-        "result": _masked({key: value for key, value in phase.result.items() if not key.startswith("_")}, known),
+        "result": _masked({key: value for key, value in _own(phase.result) if not key.startswith("_")}, known),
         "calls": [f"{call['host']}: {call['method']} {call['vm_id']} = {call['return_value']}" for call in phase.calls],
         "sent": sent,
         "world": {
             key: {name: vm[name] for name in ("mode", "state", "power")} for key, vm in _truth(phase.after).items()
         },
     }
+
+
+def _own(result: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, t.Any]]:
+    """What of a result is the collection's."""
+    for key, value in result.items():
+        if key == "warnings":
+            value = [warning for warning in value if warning != _FOREIGN_WARNING]
+        if value or key != "warnings":
+            yield key, value
 
 
 def known_ids(phase: Phase) -> frozenset[str]:

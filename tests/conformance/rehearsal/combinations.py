@@ -16,7 +16,7 @@ from replica_lab.faults import Do
 from replica_lab.powershell import host
 from replica_lab.powershell.engine import Engine, NoPowerShell
 
-from rehearsal.stories import Story
+from rehearsal.stories import FOLDER, Story
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,12 @@ COMBINATIONS = (
 
 CORE_RELEASE = tuple(int(part) for part in ansible_version.split(".")[:2])
 
-CORE = ("01_decision_table", "14_transport")
-"""The files whose stories are played over PowerShell each time: all rows of the table of the revert, and the choice of
-the transport. Elsewhere the texts of lost connections still differ from those of WS-Management.
+REVERT = frozenset(path.stem for path in FOLDER.glob("[01]*.yml"))
+"""The files with the stories of the revert."""
+CORE = frozenset({"01_decision_table", "14_transport"})
+"""All rows of its table, and the choice of the transport."""
+PLAYED = {"powershell-winrm": REVERT, "powershell-psrp": REVERT, "powershell-ssh": CORE}
+"""The files whose stories are played over PowerShell each time.
 
 Starting PowerShell takes more than a second of the processor. So of these the run itself is played, and everything
 else (the other files, check mode, the second run) with EVERYTHING=1 in the environment."""
@@ -95,11 +98,23 @@ def played_over(story: Story, combination: Combination, everything: bool) -> Sto
         return None
     if combination.carries == "wsman":
         return story
+    if _goes_another_way(story) or "timeout" in story.task:
+        return None
     if not all(_can_befall(fault, combination) for fault in story.faults):
         return None
     if everything:
         return story
-    return replace(story, phases=("run",)) if story.file in CORE else None
+    return replace(story, phases=("run",)) if story.file in PLAYED[combination.name] else None
+
+
+def _goes_another_way(story: Story) -> bool:
+    """Whether a story names a connection or a user that WS-Management refuses, and PowerShell does not.
+
+    (And a task that has ``timeout`` is over after so many seconds of this machine, in which a PowerShell may start.)
+    """
+    words = {**story.variables, **story.task}
+    way = words.get("ansible_connection", "{{ lab_connection }}")
+    return "lab_connection" not in way or bool(words.get("become") or words.get("ansible_become"))
 
 
 def _can_befall(fault: t.Mapping[str, t.Any], combination: Combination) -> bool:
@@ -107,6 +122,10 @@ def _can_befall(fault: t.Mapping[str, t.Any], combination: Combination) -> bool:
     do = Do(fault["do"])
     if fault.get("operation") in ("Handshake", "Pull", "Release"):
         return False
+    if do in host.KILLS and (fault.get("operation") == "Get" or fault.get("class") == "Msvm_ConcreteJob"):
+        return False  # guards and looks at jobs travel with the calls, and take their answers with them
+    if do is Do.DUPLICATE and fault.get("method"):
+        return False  # an object has each property once
     if do in (Do.TRUNCATE, Do.GARBAGE):
         return combination.connection in ("winrm", "ssh")  # of the others the lab does not read what PowerShell writes
     if combination.connection == "local" and do in host.KILLS:

@@ -542,7 +542,13 @@ def test_a_result_that_is_not_the_modules_is_a_protocol_error_and_never_an_empty
 def test_what_the_wrapper_says_is_kept() -> None:
     found = failed(run([QUERY], {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "no language mode"})[0])
     assert found.detail == "MODULE FAILURE | no language mode"
-    assert "full language" in found.hint
+
+
+def test_output_that_is_no_text_comes_as_one_line_that_can_be_written() -> None:
+    garbage = bytes(range(256)).decode("utf-8", "surrogateescape")
+    found = failed(run([QUERY], {"failed": True, "msg": "no JSON", "module_stdout": garbage})[0])
+    assert found.detail.encode()
+    assert len(found.detail.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
