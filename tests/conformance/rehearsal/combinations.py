@@ -60,7 +60,12 @@ REVERT = frozenset(path.stem for path in FOLDER.glob("[01]*.yml"))
 """The files with the stories of the revert."""
 CORE = frozenset({"01_decision_table", "14_transport"})
 """All rows of its table, and the choice of the transport."""
-PLAYED = {"powershell-winrm": REVERT, "powershell-psrp": REVERT, "powershell-ssh": CORE}
+PLAYED = {
+    "powershell-winrm": REVERT,
+    "powershell-psrp": REVERT,
+    "powershell-ssh": CORE,
+    "powershell-local": CORE,
+}
 """The files whose stories are played over PowerShell each time.
 
 Starting PowerShell takes more than a second of the processor. So of these the run itself is played, and everything
