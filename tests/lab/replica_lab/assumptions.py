@@ -121,6 +121,10 @@ _ALL = (
         "MERGE_AFTER_COMMIT_SECONDS", 0, (), "3.1",
         "Seconds for which OperationalStatus still says 'merging disks' after the commit's job has ended.",
     ),
+    Assumption(
+        "METHOD_WHILE_MERGING", "accept", (32774, 32775), "3.1",
+        "The commit is done; whether the merge that goes on behind it keeps others away is not said.",
+    ),
     # --- test failover, destroy
     Assumption(
         "TEST_COPY_NAME", "english", ("localised",), "10",
