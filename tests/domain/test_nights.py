@@ -201,6 +201,16 @@ def test_a_start_without_effect_is_not_called_started():
     assert (again["vms"][0]["outcome"], again["vms"][0]["power"]) == ("changed", "running")
 
 
+def test_a_start_that_is_under_way_is_waited_for_and_not_sent_again():
+    """As of a run before that was ended: the VM is failed over, and it does not run yet."""
+    world = world_of({"do": "start", "vm": "vm", "seconds": 30}, vm=FAILED_OVER)
+    verb = FailOver(kind=FailoverKind.UNPLANNED, primary_is_down=True, start_vm=True)
+    result, sends = perform(verb, world, "HV", ["vm"])
+    (vm,) = result["vms"]
+    assert (vm["outcome"], vm["power"], vm["certainty"]) == ("unchanged", "running", "nothing_changed")
+    assert not sends.calls
+
+
 def test_a_resumption_that_hangs_is_what_has_not_failed_and_the_failover_was_not_sent():
     world = scenario.load(
         {

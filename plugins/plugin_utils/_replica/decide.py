@@ -112,6 +112,7 @@ class Fact(enum.Enum):
     POINT = "it has the recovery point"
     OTHER_POINT = "it is failed over in another way or to another point"
     TO_BE_STARTED = "`start_vm`, and it is off"
+    ON_ITS_WAY = "`start_vm`, and it is changing its power"
     # Of test copies
     UNPROVEN_COPY = "what the host names as its test copy is not in the mode of one"
     COPY_TO_BE_CONNECTED = "an adapter of its test copy is not on `switch`"

@@ -122,6 +122,10 @@ _ALL = (
         "Seconds for which OperationalStatus still says 'merging disks' after the job that ended the recovery points: "
         "a commit, a reversal without one, a removal.",
     ),
+    Assumption(
+        "METHOD_WHILE_MERGING", "accept", (32774, 32775), "3.1",
+        "The commit is done; whether the merge that goes on behind it keeps others away is not said.",
+    ),
     # --- test failover, destroy
     Assumption(
         "TEST_COPY_NAME", "english", ("localised",), "10",

@@ -130,6 +130,13 @@ FAILED_OVER = Target(
             when=frozenset({Fact.OTHER_POINT}),
         ),
         Row(
+            Effect.WAIT,
+            "The VM is failed over, and shall run.",
+            modes=REPLICA,
+            states=frozenset({_S.FAILED_OVER}),
+            when=frozenset({Fact.ON_ITS_WAY}),
+        ),
+        Row(
             Effect.CALL,
             "The VM is failed over, and off, and shall run.",
             modes=REPLICA,
@@ -255,8 +262,15 @@ class FailOver(Verb):
             Fact.POINT: self.point == LATEST or wanted is not None,
             Fact.OTHER_POINT: self._other_point(vm, wanted),
             Fact.TO_BE_STARTED: self.start_vm and power_state(vm.power) is PowerState.OFF,
+            Fact.ON_ITS_WAY: self.start_vm and power_state(vm.power) is PowerState.CHANGING,
         }
         return super().facts(vm) | {fact for fact, held in holds.items() if held}
+
+    def decide(self, vm: VirtualMachine) -> Decision:
+        """A start that is under way, perhaps that of a run before, is not yet a VM that runs."""
+        decision = super().decide(vm)
+        started = decision.effect is Effect.WAIT and Fact.ON_ITS_WAY in decision.row.when
+        return replace(decision, wait_for_power=decision.wait_for_power or started)
 
     def _wanted(self, vm: VirtualMachine) -> RecoveryPoint | None:
         return planned_point(vm) if self.kind is FailoverKind.PLANNED else point_named(vm, self.point)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from datetime import timedelta
 
 import pytest
 from replica_lab.assumptions import ASSUMPTIONS, AssumptionError, Assumptions
@@ -120,6 +121,13 @@ def merging(pair: Pair) -> list[bool]:
         pair.wait(seconds)
         seen.append(32772 in pair.replica.vm()["OperationalStatus"])
     return seen
+
+
+def remove_while_merging(pair: Pair) -> int:
+    pair.commit()
+    pair.wait(6)
+    pair.replica.truth().merging_until = pair.world.time + timedelta(seconds=100)
+    return pair.replica.service("RemoveReplicationRelationship")[0]
 
 
 def resulting_system(pair: Pair) -> bool:
@@ -301,6 +309,7 @@ TABLE: dict[str, tuple[dict[str, t.Any], dict[str, t.Any] | None, Experiment, di
     "CALL_OFF_BY_STATE_CHANGE": ({}, {"state": 4}, resume, {32775: (3, 4), "accept": (3, 3)}),
     "STATE_WHILE_COMMITTING": (OVER, None, lambda pair: pair.during(pair.commit), {"target": 6, 12: 12, "before": 5}),
     "MERGE_AFTER_COMMIT_SECONDS": (OVER, None, merging, {0: [False, False, False], 100: [True, True, False]}),
+    "METHOD_WHILE_MERGING": (OVER, None, remove_while_merging, {"accept": 4096, 32774: 32774, 32775: 32775}),
     "TEST_COPY_NAME": ({}, None, name_of_test, {"english": ["vm", "vm - Test"], "localised": ["vm", "vm - テスト"]}),
     "TEST_COPY_STATE": ({}, None, state_of_test, {0: 0, 3: 3}),
     "SECOND_TEST_COPY": ({}, None, second_test, {32775: (32775, 2), "accept": (4096, 2)}),

@@ -30,9 +30,11 @@ def need_choice(choice: t.Any) -> None:
 
 
 def need_idle(vm: Vm, besides: t.Collection[int] = ()) -> None:
-    """No job that changes this VM (but for jobs of the types ``besides``), no backup that holds it."""
+    """No job that changes this VM (but for jobs of the types ``besides``), no backup and no merge that holds it."""
     assumptions = vm.host.world.assumptions
     need(not vm.in_backup, assumptions.METHOD_WHILE_BACKUP)
+    if vm.merging_until > vm.host.world.time:
+        need_choice(assumptions.METHOD_WHILE_MERGING)
     need(vm.host.job_in_the_way(vm, besides) is None, assumptions.METHOD_WHILE_JOB_RUNS)
 
 

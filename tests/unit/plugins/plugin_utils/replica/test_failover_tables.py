@@ -217,14 +217,25 @@ def test_a_suspended_replica_is_resumed_only_where_that_is_allowed():
     assert dict(main.expected)["ReplicationState"] == (3,)
 
 
-@pytest.mark.parametrize(("power", "starts"), [(3, True), (32786, True), (2, False), (10, False)])
-def test_a_vm_that_is_failed_over_and_off_is_started_where_it_shall_run(power, starts):
+@pytest.mark.parametrize(
+    ("power", "effect"),
+    [
+        (3, d.Effect.CALL),
+        (32786, d.Effect.CALL),
+        (2, d.Effect.NOTHING),
+        (10, d.Effect.WAIT),
+        (4, d.Effect.WAIT),
+        (0, d.Effect.NOTHING),
+    ],
+)
+def test_a_vm_that_is_failed_over_and_off_is_started_where_it_shall_run(power, effect):
     verb = FailOver(start_vm=True, **UNPLANNED)
     vm = replica(2, 5, power=power)
     decision = verb.decide(vm)
-    assert decision.effect is (d.Effect.CALL if starts else d.Effect.NOTHING)
-    if starts:
+    assert (decision.effect, decision.wait_for_power) == (effect, effect is d.Effect.WAIT)
+    if effect is d.Effect.CALL:
         assert [act.part for act in verb.acts(vm, decision)] == [Part.AFTER]
+    assert FailOver(**UNPLANNED).decide(vm).effect is d.Effect.NOTHING
 
 
 @pytest.mark.parametrize(("mode", "state"), CAN)
