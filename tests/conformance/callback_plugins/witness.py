@@ -6,8 +6,8 @@
 
 The strategy hands a host its next task only after the callbacks have had the result of the last one. So what the
 lab says here belongs to the phase that has just ended, and what is done here has happened before the next begins.
-The time of a world passes only while one of its phases is played: a story that has to queue for a free process misses
-nothing. In check mode, which never waits, it stands still.
+The time of a world passes with the looks that are taken at it, and not with that of the machine: a story goes the same
+way however long a process has to queue or PowerShell takes to start. In check mode, which never waits, it stands still.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class CallbackModule(CallbackBase):
         if task.name in PHASES:
             stage = host.get_vars()["stage"]
             self._began[host.name] = time.monotonic()
-            _ask(stage, "/clock", {"rate": 0 if task.name == "check" else stage["rate"]}, "POST")
+            if task.name != "check":
+                _ask(stage, "/pace", stage["pace"], "POST")
 
     def v2_runner_on_ok(self, result):
         self._record(result, "ok")
@@ -76,7 +77,7 @@ class CallbackModule(CallbackBase):
         if task.name not in PHASES:
             return
         stage = host.get_vars()["stage"]
-        _ask(stage, "/clock", {"rate": 0}, "POST")
+        _ask(stage, "/pace", {**stage["pace"], "seconds": 0}, "POST")
         record = {
             "story": host.name,
             "phase": task.name,

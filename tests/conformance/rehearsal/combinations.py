@@ -103,9 +103,9 @@ def played_over(story: Story, combination: Combination, everything: bool) -> Sto
         return None
     if combination.carries == "wsman":
         return story
-    if _goes_another_way(story) or "timeout" in story.task:
-        return None
-    if not all(_can_befall(fault, combination) for fault in story.faults):
+    if "timeout" in story.task:
+        return None  # so many seconds of this machine, in which a PowerShell may or may not have started
+    if _goes_another_way(story) or not all(_can_befall(fault, combination) for fault in story.faults):
         return None
     if everything:
         return story
@@ -113,10 +113,7 @@ def played_over(story: Story, combination: Combination, everything: bool) -> Sto
 
 
 def _goes_another_way(story: Story) -> bool:
-    """Whether a story names a connection or a user that WS-Management refuses, and PowerShell does not.
-
-    (And a task that has ``timeout`` is over after so many seconds of this machine, in which a PowerShell may start.)
-    """
+    """Whether a story is about a connection or a user that WS-Management refuses, and PowerShell does not."""
     words = {**story.variables, **story.task}
     way = words.get("ansible_connection", "{{ lab_connection }}")
     return "lab_connection" not in way or bool(words.get("become") or words.get("ansible_become"))

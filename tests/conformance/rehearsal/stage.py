@@ -21,13 +21,18 @@ from replica_lab.lab import Lab
 from replica_lab.powershell.engine import Engine
 
 from rehearsal.combinations import Combination, engine
-from rehearsal.stories import OPTIONS_OF_A_RUN, Story
+from rehearsal.stories import OPTIONS_OF_A_RUN, PACE, Story
 
 ROOT = Path(__file__).parents[3]
 FORKS = 8
 POLL_INTERVAL = 0.1
 WAIT_TIMEOUT = 60
 """Seconds: more than any story takes that goes as it is told, and the end of one that does not."""
+LOOKS = (
+    r"FROM (Msvm_ComputerSystem|Msvm_ReplicationServiceSettingData)\b"
+    r"|FROM Msvm_ConcreteJob($| WHERE InstanceID)"
+)
+"""The queries with which a task looks anew: at the VMs, at the server, and at the jobs that it waits for."""
 BEHIND = ".behind"
 """Added to a story's inventory host: the simulated host to which a task is delegated."""
 
@@ -143,8 +148,8 @@ def inventory(combination: Combination, stories: t.Iterable[Story], labs: t.Mapp
         host["lab_connection"] = combination.connection
         host["lab_port"] = host.get("ansible_port")  # a local connection has none
         host["lab_transport"] = combination.carries
-        rate = story.scenario["clock"]["rate"]
-        told = {"control": lab.control_url, "rate": rate, "between": [_control(step) for step in story.between]}
+        pace = {"seconds": PACE, "query": LOOKS}
+        told = {"control": lab.control_url, "pace": pace, "between": [_control(step) for step in story.between]}
         if story.front is None:
             stage[story.slug] = {**host, **story.variables, "stage": told}
         else:
@@ -156,7 +161,7 @@ def inventory(combination: Combination, stories: t.Iterable[Story], labs: t.Mapp
 
 def _control(step: t.Mapping[str, t.Any]) -> tuple[str, t.Mapping[str, t.Any] | None]:
     """A step of ``between`` as a request to the control port."""
-    if "advance" in step or "rate" in step:
+    if "advance" in step:
         return "/clock", step
     if "fault" in step:
         return "/faults", step["fault"]

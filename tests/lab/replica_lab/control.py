@@ -15,6 +15,7 @@ POST /fates          one fate, or a list (``World.fate``)
 POST /happenings     one happening, or a list (``World.happening``)
 POST /act            {"host", "vm", "do", ...}: somebody else does something now (``World.act``)
 POST /clock          {"advance": seconds} or {"rate": world seconds per second}
+POST /pace           {"seconds": world seconds that pass with each query, "query": that this expression fits}
 POST /reset          {"scenario": a name, a file or a mapping}; without it the same scenario anew
 ===================  ==========================================================================================
 
@@ -62,6 +63,7 @@ class Control:
                 web.post("/happenings", self._add_happenings),
                 web.post("/act", self._act),
                 web.post("/clock", self._clock),
+                web.post("/pace", self._pace),
                 web.post("/reset", self._reset),
             ]
         )
@@ -135,6 +137,13 @@ class Control:
             world.clock.rate = numbers["rate"]
         world.advance(numbers.get("advance", 0))
         return _json({"time": world.time.isoformat(), "rate": world.clock.rate})
+
+    async def _pace(self, request: web.Request) -> web.Response:
+        said = await _mapping(request)
+        if set(said) != {"seconds", "query"} or not isinstance(said["seconds"], (int, float)):
+            raise ControlError("a pace needs seconds, a number, and query")
+        self._lab.pace(said["seconds"], str(said["query"]))
+        return _json({})
 
     async def _reset(self, request: web.Request) -> web.Response:
         said = await _mapping(request) if request.can_read_body else {}

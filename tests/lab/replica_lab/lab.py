@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import ssl
 import tempfile
@@ -127,6 +128,7 @@ class Lab:
         self.ca_file: Path | None = None
         """The authority that signed the hosts' certificate, with ``https``."""
         self.faults = FaultList()
+        self._pace: tuple[float, re.Pattern[str]] | None = None
         self._first_faults = [Fault.of(fault) for fault in faults]
         self._port_base = port_base
         self._control_port = control_port
@@ -194,7 +196,7 @@ class Lab:
             await self.add_fault(fault)
 
     async def _start_host(self, host: Host, index: int, directory: Path, tls: ssl.SSLContext | None) -> None:
-        counters = Counters()
+        counters = Counters(self._asked)
         try:
             authenticator = Authenticator(
                 users={user.name: user.password for user in host.users.values()},
@@ -307,6 +309,23 @@ class Lab:
         for host in self.hosts.values():
             host.server.release()
             await host.server.listen()
+
+    def pace(self, seconds: float, query: str) -> None:
+        """Let time pass by what is asked: so many world seconds with each query that the regular expression fits.
+
+        They have passed when the query is answered. With a clock of rate 0 nothing depends on how fast the machine is.
+        Raises ValueError.
+        """
+        if seconds < 0:
+            raise ValueError("the clock goes forward only")
+        try:
+            self._pace = (seconds, re.compile(query, re.IGNORECASE)) if seconds else None
+        except re.error as error:
+            raise ValueError(f"{query!r} is no regular expression: {error}") from error
+
+    def _asked(self, query: str) -> None:
+        if self._pace is not None and self._pace[1].search(query):
+            self.world.advance(self._pace[0])
 
     def reset_counters(self) -> None:
         """All counters of all hosts back to zero."""

@@ -30,8 +30,10 @@ class Counters:
     faults          wire faults that struck
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_query: t.Callable[[str], None] = lambda _query: None) -> None:
+        """``on_query`` hears of every query when it is counted: before it is answered."""
         self._lock = threading.Lock()
+        self._on_query = on_query
         self.reset()
 
     def reset(self) -> None:
@@ -68,12 +70,18 @@ class Counters:
             else:
                 self.plain += 1
             self._count(query, method)
+        self._tell(query)
 
     def count_cmdlet(self, operation: str, *, query: str = "", method: str = "") -> None:
         """One call of a CIM cmdlet."""
         with self._lock:
             self.cmdlets[operation] += 1
             self._count(query, method)
+        self._tell(query)
+
+    def _tell(self, query: str) -> None:
+        if query:
+            self._on_query(query)
 
     def _count(self, query: str, method: str) -> None:
         if query:

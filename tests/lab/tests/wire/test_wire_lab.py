@@ -319,6 +319,20 @@ def test_the_world_over_the_control_port(control: Controls, wire: t.Any) -> None
     assert running.world.name == "quiet"
 
 
+def test_time_can_pass_by_what_is_asked(control: Controls, wire: t.Any) -> None:
+    running = control.running
+    client = wire.Raw(running, "operator", "replica-lab", "HV-REPLICA")
+    control("POST", "/clock", {"rate": 0})
+    began = running.world.clock.now()
+    control("POST", "/pace", {"seconds": 30, "query": "from msvm_computersystem$"})
+    for query in ("SELECT * FROM Msvm_ComputerSystem", "SELECT * FROM Msvm_ComputerSystem WHERE Name = 'x'"):
+        client.enumerate(query)
+    assert (running.world.clock.now() - began).total_seconds() == 30
+    control("POST", "/pace", {"seconds": 0, "query": ""})
+    client.enumerate("SELECT * FROM Msvm_ComputerSystem")
+    assert (running.world.clock.now() - began).total_seconds() == 30
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "says"),
     [
@@ -336,6 +350,10 @@ def test_the_world_over_the_control_port(control: Controls, wire: t.Any) -> None
         ("POST", "/clock", {"advance": "1"}, 400, "advance or rate"),
         ("POST", "/clock", {"advance": -1}, 400, "forward only"),
         ("POST", "/clock", {}, 400, "advance or rate"),
+        ("POST", "/pace", {"seconds": -1, "query": "x"}, 400, "forward only"),
+        ("POST", "/pace", {"seconds": 1, "query": "("}, 400, "regular expression"),
+        ("POST", "/pace", {"seconds": "1", "query": "x"}, 400, "a number"),
+        ("POST", "/pace", {"seconds": 1}, 400, "and query"),
         ("POST", "/reset", {"scenario": "nowhere"}, 400, "nowhere"),
         ("POST", "/reset", {"hosts": 1}, 400, "nothing but scenario"),
     ],
