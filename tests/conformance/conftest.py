@@ -11,7 +11,8 @@ import typing as t
 
 import pytest
 from rehearsal import stories
-from rehearsal.combinations import combinations, played_over
+from rehearsal.combinations import COMBINATIONS, combinations, played_over
+from rehearsal.returns import module_of
 from rehearsal.season import Season
 
 STORIES = stories.load()
@@ -45,6 +46,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         if {"combination", "story"} <= set(parameters):
             season.want(parameters["combination"], parameters["story"])
+        if "returns_of" in parameters:
+            for story in STORIES:
+                played = played_over(story, COMBINATIONS[0], EVERYTHING)
+                if played is not None and module_of(story.task) == parameters["returns_of"]:
+                    season.want(COMBINATIONS[0], played)
 
 
 @pytest.fixture(scope="session")

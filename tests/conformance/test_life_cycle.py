@@ -142,6 +142,19 @@ LIVES = {
             replication(A, "reversed", REPLICATES),
         )
     ),
+    "a planned failover is undone on the primary first, and mended": Life(
+        (
+            *BUILD,
+            *PLANNED[:2],
+            failover(A, "reverted", UNPLANNED.shown),
+            # Only the other host knows that it is no prepared primary any more, so that check mode cannot.
+            Step(B, REPLICATION, {"state": "reversed"}, UNPLANNED.shown, ("would_change", "failed", "failed"),
+                 "job_failed", ("ReverseReplicationRelationship",) * 2),
+            REVERTED,
+            replication(A, "replicating", REPLICATES),
+        ),
+        BROKEN_FOR_AS_LONG_AS_IT_TAKES,
+    ),
     RESUMED: Life(
         (*BUILD, UNPLANNED, REVERTED, replication(A, "replicating", REPLICATES)),
         BROKEN_FOR_AS_LONG_AS_IT_TAKES,

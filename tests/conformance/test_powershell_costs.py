@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from rehearsal.combinations import engine
+from rehearsal.costs import FAILOVER, JOBS, big, play
 from replica_lab.lab import Lab
 from replica_lab.powershell.engine import Engine
-from test_wire_costs import JOBS, QUIET, big, play
 
 
 @pytest.mark.parametrize(("failed_over", "consents"), [(0, {}), (20, {"discard_guest_writes": True})])
@@ -25,8 +25,7 @@ def test_two_hundred_vms_start_powershell_twice_and_once_for_each_slice_of_waiti
     if not isinstance(found, Engine):
         pytest.skip(found)
     started = lab(big(200 - failed_over, failed_over=failed_over, rate=20), powershell=found)
-    play(started, tmp_path, QUIET, state="reverted", all=True, **consents)
-    counters = started.hosts["HV-REPLICA"].counters.as_dict()
+    counters = play(started, tmp_path, FAILOVER, state="reverted", all=True, **consents).counters
     # Between two slices something else is asked: the service for the next calls, or the VMs at the end.
     slices = [waited for waited, _group in itertools.groupby(counters["queries"][7:], lambda q: bool(JOBS.search(q)))]
     assert counters["methods"] == ({"Msvm_ReplicationService.RevertFailover": failed_over} if failed_over else {})

@@ -31,6 +31,9 @@ class Season:
         """A selected test asks for this."""
         self._wanted.setdefault(combination.name, {})[story.slug] = story
 
+    def wanted(self, combination: Combination) -> list[Story]:
+        return list(self._wanted.get(combination.name, {}).values())
+
     def given(self, combination: Combination) -> Performance:
         """The performance of all wanted stories over a combination; given once."""
         if combination.name not in self._given:

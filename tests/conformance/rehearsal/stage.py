@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -236,7 +237,11 @@ sys.exit(status)
 def playbook(arguments: t.Sequence[str], directory: Path, **variables: str) -> Ended:
     """Run ``ansible-playbook`` in a directory, to its end."""
     with start(arguments, directory, (sys.executable, "-c", _MEASURED), **variables) as process:
-        status = process.wait()
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)  # an interrupt does not reach its group by itself
+            raise
     stdout, stderr = ((directory / name).read_text("utf-8", "replace") for name in ("stdout", "stderr"))
     return Ended(status, stdout, stderr, int((directory / "peak").read_text()) * 1024)
 

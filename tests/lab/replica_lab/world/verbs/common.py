@@ -14,6 +14,8 @@ from replica_lab.world.jobs import Answered, JobFailed
 from replica_lab.world.model import Point, PointType, Relationship, Vm
 
 REPLICA_SIDE = frozenset({Mode.REPLICA, Mode.EXTENDED_REPLICA})
+RUNS_BY_ITSELF = frozenset({State.FAILED_OVER, State.COMMITTED, State.FAILOVER_IN_PROGRESS})
+"""The states of a replica that has no place for the changes of its primary."""
 
 
 # --- guards: each lets the VM pass or answers ----------------------------------------------------------
@@ -106,7 +108,7 @@ def reconnect(vm: Vm, relationship: Relationship, partner: tuple[Vm, Relationshi
     there = partner[1]
     sending = vm.mode == Mode.PRIMARY or relationship.index == 1
     strict = vm.host.world.assumptions.RESUME_TO_FAILED_OVER_REPLICA == "job_fails"
-    if sending and strict and there.state in (State.FAILED_OVER, State.COMMITTED, State.FAILOVER_IN_PROGRESS):
+    if sending and strict and there.state in RUNS_BY_ITSELF:
         raise JobFailed
     relationship.health = Health.OK
     if sending:

@@ -25,6 +25,7 @@ from replica_lab.world.model import Point, Relationship, Vm
 from replica_lab.world.texts import DEFAULT_LOCALE, text
 from replica_lab.world.verbs.common import (
     REPLICA_SIDE,
+    RUNS_BY_ITSELF,
     forget_planned_point,
     lose_connection,
     merge_points,
@@ -74,6 +75,9 @@ def revert_failover(vm: Vm) -> Plan:
         relationship.state = after
         if on_primary:
             forget_planned_point(vm)
+            partner = vm.partner(0)
+            if partner and partner[1].state in RUNS_BY_ITSELF:  # as after any failover, it cannot send
+                lose_connection(vm, relationship, state=assumptions.PRIMARY_AFTER_UNPLANNED_FAILOVER)
             return
         vm.count_writes()
         vm.discarded_writes += vm.guest_writes
