@@ -59,6 +59,58 @@ def test_transport_moments_and_the_ids_of_jobs_are_no_difference() -> None:
     assert differences(STORY, performed("wsman"), performed("powershell")) == []
 
 
+BROKE = "VM 'A': the connection broke before the answer was complete. Nothing was changed. The host says: "
+UNREAD = "{} (reading the state of the virtual machines). Nothing was changed."
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # What a library or a plugin says of a connection.
+        (
+            f"{BROKE}http://127.0.0.1:5985/wsman: ConnectionError: ('Connection aborted.') Check that the host is up.",
+            f"{BROKE}AnsibleConnectionFailure: ntlm: no Check that the host is up.",
+        ),
+        # What became unreadable.
+        (
+            UNREAD.format("the answer to the query for Msvm_ComputerSystem is not well-formed XML: x at line 1, column 7")
+            + " The host says: it begins with: <s:Envelope",
+            UNREAD.format("PowerShell on the host ran no module to its end") + " The host says: Module result failed",
+        ),
+        # The same refusal by WinRM and by WMI, and what WinRM adds.
+        (
+            "RevertFailover: access denied (0x00000005). The host says: No. [Operation: ExecQuery] [ProviderName: VmmsWmi]",
+            "RevertFailover: access denied (0x80041003). The host says: No.",
+        ),
+    ],
+)
+def test_the_words_of_a_way_are_no_difference(one: str, other: str) -> None:
+    assert differences(STORY, performed("wsman", result={"msg": one}), performed("x", result={"msg": other})) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (BROKE + "OSError: x", BROKE.replace("broke before the answer was complete", "was refused") + "OSError: x"),
+        (BROKE + "OSError: x", BROKE.replace(" Nothing was changed.", "") + "OSError: x"),
+        (BROKE + "OSError: x\nVM 'B' failed.", BROKE + "OSError: x\nVM 'C' failed."),
+        (BROKE + "The disk is full", BROKE + "The disk is empty"),
+        (UNREAD.format("PowerShell on the host ran no module to its end"), "Nothing was changed."),
+        ("failed (0x80041003)", "failed (0x80041001)"),
+    ],
+)
+def test_the_words_of_the_collection_are_compared(one: str, other: str) -> None:
+    (line,) = differences(STORY, performed("wsman", result={"msg": one}), performed("x", result={"msg": other}))
+    assert line.startswith("run: result.msg")
+
+
+def test_a_warning_of_the_connection_plugin_is_no_difference_and_one_of_ours_is() -> None:
+    foreign = "Failed to cleanup running WinRM command, resources might still be in use on the target server"
+    assert differences(STORY, performed("wsman"), performed("x", result={"warnings": [foreign]})) == []
+    (line,) = differences(STORY, performed("wsman"), performed("x", result={"warnings": [foreign, "ours"]}))
+    assert line.startswith("run: result.warnings")
+
+
 @pytest.mark.parametrize(
     ("planted", "found"),
     [
