@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import time
 import typing as t
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rehearsal.combinations import engine
 from rehearsal.lives import CALLBACKS, FAILOVER, REPLICATION, VM, A, B
 from rehearsal.stage import ROOT, Ended, playbook, start
 from replica_lab.lab import Lab
@@ -32,6 +34,9 @@ Play = dict[str, t.Any]
 PAGE = ROOT / "docs" / "whole_failovers.md"
 INFO = "hyperv.replica.replication_info"
 STATE_CHANGE = "RequestReplicationStateChangeEx"
+
+
+TRANSPORTS = ("wsman", "powershell") if os.environ.get("EVERYTHING") else ("wsman",)
 
 
 @dataclass(frozen=True)
@@ -199,12 +204,18 @@ def foretold(states: list[str], count: int, overtaken: t.Container[str], looks: 
 
 @pytest.mark.parametrize("looks", [True, False], ids=["as documented", "without a look"])
 @pytest.mark.parametrize("name", PROCEDURES)
-def test_a_play_that_was_ended_after_any_task_is_run_again(name: str, looks: bool, lab: Labs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_play_that_was_ended_after_any_task_is_run_again(
+    transport: str, name: str, looks: bool, lab: Labs, tmp_path: Path
+) -> None:
     """One VM for each task after which a play can be ended; the next run has them all, each where it was left."""
+    pwsh = engine() if transport == "powershell" else None
+    if isinstance(pwsh, str):
+        pytest.skip(pwsh)
     procedure = PROCEDURES[name]
     states = [options(task)["state"] for play in of(procedure) for _holder, task in changing(play["tasks"])]
     vms = [f"ended-after-{count}" for count in range(len(states) + 1)]
-    started = lab(pair(vms))
+    started = lab(pair(vms), powershell=pwsh)  # its inventory leaves the transport out then: PowerShell is the default
     ended_plays = [
         play for count, vm in enumerate(vms) for play in ended_after(of(procedure, vms=[vm], old_primary=A), count)
     ]
