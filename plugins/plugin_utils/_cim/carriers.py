@@ -463,7 +463,9 @@ _CORE_TEXTS = (
     (r"NewConnectionError|ConnectTimeout|connect to host .* timed out|connection attempt timed out", _NOT_MADE),
     (r"timed out", _TOO_LATE),
     (r"HTTPS?Connection|Connection aborted|send_input failed", _BROKEN),
-    (r"connection reset|closed by remote host|connection closed|broken pipe", _BROKEN),  # of OpenSSH
+    # Of OpenSSH.
+    (r"permission denied \(", NOT_LET_IN),
+    (r"connection reset|closed by remote host|connection closed|broken pipe", _BROKEN),
     (r"not installed|not support", NOT_USABLE),
     (r"kerberos", _NO_CREDENTIALS),
 )

@@ -679,6 +679,11 @@ NEVER_MADE = [
         "the host did not accept the credentials",
     ),
     (
+        AnsibleConnectionFailure("... over ssh: operator@h: Permission denied (publickey)."),
+        Kind.AUTHENTICATION,
+        "the host did not accept the credentials",
+    ),
+    (
         AnsibleConnectionFailure("... via ssh: ssh: connect to host h port 22: Connection timed out"),
         Kind.CONNECTION,
         "no connection could be made",
