@@ -103,3 +103,14 @@ def test_the_time_to_wait_begins_when_the_call_is_sent(waiting_slice):
     world = world_of({"outcome": "job_slow", "seconds": 25})
     result, _sends = revert(world, "HV", waiting_slice=waiting_slice, wait_timeout=15, poll_interval=5, **YES)
     assert result["error_class"] == "job_timeout"
+
+
+@pytest.mark.parametrize("many", [20, 200])
+def test_many_changes_cost_two_lists_and_one_for_each_slice_of_waiting(many):
+    """And a slice ends with the jobs that end first, so that there are not more than there are calls."""
+    host = {"vms": [{**VM, "name": f"vm {index}"} for index in range(many)]}
+    world = scenario.load({"clock": {"rate": 0}, "hosts": {"HV": host}})
+    result, sends = revert(world, "HV", waiting_slice=20.0, **YES)
+    assert result["summary"]["changed"] == many
+    assert sends.lists <= 2 + sends.waits
+    assert sends.waits <= many / Order.max_parallel
