@@ -73,14 +73,14 @@ UNREAD = "{} (reading the state of the virtual machines). Nothing was changed."
         ),
         # What became unreadable.
         (
-            UNREAD.format("the answer to the query for Msvm_ComputerSystem is not well-formed XML: x at line 1, column 7")
+            UNREAD.format("the answer to the query for Msvm_A is not well-formed XML: x at line 1, column 7")
             + " The host says: it begins with: <s:Envelope",
             UNREAD.format("PowerShell on the host ran no module to its end") + " The host says: Module result failed",
         ),
         # The same refusal by WinRM and by WMI, and what WinRM adds.
         (
-            "RevertFailover: access denied (0x00000005). The host says: No. [Operation: ExecQuery] [ProviderName: VmmsWmi]",
-            "RevertFailover: access denied (0x80041003). The host says: No.",
+            "Revert: access denied (0x00000005). The host says: No. [Operation: ExecQuery] [ProviderName: VmmsWmi]",
+            "Revert: access denied (0x80041003). The host says: No.",
         ),
     ],
 )

@@ -155,6 +155,16 @@ def test_whatever_happens_the_end_is_honest(fates, losses, waiting_slice):
     assert (again["changed"], sends.calls) == (False, [])
 
 
+@pytest.mark.parametrize("waiting_slice", [0.0, 20.0])
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_a_setting_whose_answer_is_lost_together_with_its_guard_is_looked_for(waiting_slice, after_effect):
+    losses = [Loss("ModifyServiceSettings", after_effect)]
+    result, sends = perform(WANTED, world_of(), losses, waiting_slice=waiting_slice)
+    assert [method for method, _vm in sends.calls][0] == "ModifyServiceSettings"
+    assert result.get("error_class") == (None if after_effect else "connection_lost")
+    assert result["calls"][0]["certainty"] == ("changed" if after_effect else "unknown")
+
+
 @pytest.mark.parametrize(
     ("route", "fate", "error"),
     [

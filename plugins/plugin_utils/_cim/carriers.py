@@ -460,10 +460,12 @@ _CORE_TEXTS = (
     (r"certificate|SSLError", _NO_TLS),
     (r"NameResolutionError|not resolve|name or service not known|getaddrinfo failed", _NO_NAME),
     (r"connection refused", _REFUSED),
-    (r"read timed out", _TOO_LATE),
-    (r"NewConnectionError|ConnectTimeout|timed out", _NOT_MADE),
+    (r"NewConnectionError|ConnectTimeout|connect to host .* timed out|connection attempt timed out", _NOT_MADE),
+    (r"timed out", _TOO_LATE),
     (r"HTTPS?Connection|Connection aborted|send_input failed", _BROKEN),
-    (r"connection reset|closed by remote host|connection closed|broken pipe", _BROKEN),  # of OpenSSH
+    # Of OpenSSH.
+    (r"permission denied \(", NOT_LET_IN),
+    (r"connection reset|closed by remote host|connection closed|broken pipe", _BROKEN),
     (r"not installed|not support", NOT_USABLE),
     (r"kerberos", _NO_CREDENTIALS),
 )

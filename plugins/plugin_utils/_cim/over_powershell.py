@@ -162,6 +162,10 @@ def _name(connection: t.Any) -> str:
     return str(getattr(connection, "transport", None) or connection.__class__.__name__)
 
 
+class _NeverMade(CimError):
+    """There was no connection, so nothing was sent."""
+
+
 class PowerShellSession:
     """See :class:`~.session.CimSession`.
 
@@ -189,10 +193,9 @@ class PowerShellSession:
         """The answers, and whether a connection that had worked broke down before they were here."""
         try:
             self._mend()
-        except CimError as error:
-            return [Failed(error), *(Skipped() for _step in steps[1:])], False
-        try:
             answers = _answers(self._once(_arguments(steps, stop_on_error)), len(steps))
+        except _NeverMade as error:
+            return [Failed(error), *(Skipped() for _step in steps[1:])], False
         except CimError as error:
             return _lost(steps, error), isinstance(error, carriers.Dropped)
         return [_answer(step, answer) for step, answer in zip(steps, answers, strict=True)], False
@@ -206,7 +209,8 @@ class PowerShellSession:
         try:
             self._reconnect()
         except Exception as error:
-            raise _failure(error) from error
+            failure = _failure(error)
+            raise _NeverMade(failure.kind, failure.message, hint=failure.hint, detail=failure.detail) from error
         self._broken = False
 
     def _once(self, arguments: dict[str, t.Any]) -> Mapping[str, t.Any]:
@@ -535,11 +539,13 @@ def _failure(error: Exception) -> CimError:
         cause = carriers.core_cause(text, carriers.NOT_USABLE)
     else:
         cause = carriers.cause_of(first, answered=True)
-    return _error_of(cause, f"{first.__class__.__name__}: {text}")
+    # What the libraries say of a clean-up, or of one of several messages, does not tell; what a plugin says does.
+    never_made = cause.unsent and isinstance(first, AnsibleConnectionFailure)
+    return _error_of(cause, f"{first.__class__.__name__}: {text}", never_made=never_made)
 
 
-def _error_of(cause: carriers.Cause, detail: str) -> CimError:
-    kind = carriers.Dropped if cause.dropped else CimError
+def _error_of(cause: carriers.Cause, detail: str, *, never_made: bool = False) -> CimError:
+    kind = _NeverMade if never_made else carriers.Dropped if cause.dropped else CimError
     return kind(cause.kind, cause.says, hint=cause.hint, detail=detail)
 
 

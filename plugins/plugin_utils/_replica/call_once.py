@@ -26,6 +26,7 @@ from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import
     MethodResult,
     Reference,
     Sent,
+    Skipped,
     Step,
     Wait,
     WaitResult,
@@ -124,8 +125,8 @@ def call_once(session: CimSession, clock: Clock, act: HostAct, *, timeout: float
 
 
 def _guard_held(called: Called, answer: object) -> bool:
-    if isinstance(answer, GuardResult) and answer.held:
-        return True
+    if isinstance(answer, Skipped) or (isinstance(answer, GuardResult) and answer.held):
+        return True  # in a list that was lost, the call speaks for its guard
     if isinstance(answer, Failed):
         called.detail, called.hint = answer.error.detail, answer.error.hint
         called.unreachable = answer.error.kind in UNREACHABLE

@@ -60,16 +60,17 @@ REVERT = frozenset(path.stem for path in FOLDER.glob("[01]*.yml"))
 """The files with the stories of the revert."""
 CORE = frozenset({"01_decision_table", "14_transport"})
 """All rows of its table, and the choice of the transport."""
-PLAYED = {
-    "powershell-winrm": REVERT,
-    "powershell-psrp": REVERT,
-    "powershell-ssh": CORE,
-    "powershell-local": CORE,
+PLAYED: t.Mapping[str, t.Callable[[Story], bool]] = {
+    "powershell-winrm": lambda story: story.file in REVERT or story.calm,
+    "powershell-psrp": lambda story: story.file in REVERT,
+    "powershell-ssh": lambda story: story.file in CORE,
+    "powershell-local": lambda story: story.file in CORE,
 }
-"""The files whose stories are played over PowerShell each time.
+"""The stories that are played over PowerShell each time: those of the revert, and of the other verbs those in which
+nothing goes wrong.
 
 Starting PowerShell takes more than a second of the processor. So of these the run itself is played, and everything
-else (the other files, check mode, the second run) with EVERYTHING=1 in the environment."""
+else (the other stories, check mode, the second run) with EVERYTHING=1 in the environment."""
 
 
 @functools.cache
@@ -105,16 +106,21 @@ def played_over(story: Story, combination: Combination, everything: bool) -> Sto
         return story
     if "timeout" in story.task:
         return None  # so many seconds of this machine, in which a PowerShell may or may not have started
-    if _goes_another_way(story) or not all(_can_befall(fault, combination) for fault in story.faults):
+    if _goes_another_way(story, combination) or not all(_can_befall(fault, combination) for fault in story.faults):
         return None
     if everything:
         return story
-    return replace(story, phases=("run",)) if story.file in PLAYED[combination.name] else None
+    return replace(story, phases=("run",)) if PLAYED[combination.name](story) else None
 
 
-def _goes_another_way(story: Story) -> bool:
-    """Whether a story is about a connection or a user that WS-Management refuses, and PowerShell does not."""
+def _goes_another_way(story: Story, combination: Combination) -> bool:
+    """Whether a story is about a connection or a user that WS-Management refuses, and PowerShell does not.
+
+    Over SSH a key stands for the password, and on the controller itself nobody logs in.
+    """
     words = {**story.variables, **story.task}
+    if combination.connection in ("ssh", "local") and words.keys() & {"ansible_user", "ansible_password"}:
+        return True
     way = words.get("ansible_connection", "{{ lab_connection }}")
     return "lab_connection" not in way or bool(words.get("become") or words.get("ansible_become"))
 

@@ -616,39 +616,13 @@ FAILURES = [
         Kind.CONNECTION,
         "the connection broke before the answer was complete",
     ),
-    (
-        AnsibleConnectionFailure("ntlm: HTTPConnectionPool: NewConnectionError([Errno 111] Connection refused)"),
-        Kind.CONNECTION,
-        "the connection was refused",
-    ),
     (AnsibleConnectionFailure("winrm connection error: Read timed out."), Kind.CONNECTION, "no answer came in time"),
-    (AnsibleConnectionFailure("ssh: connect to host h: Timed out"), Kind.CONNECTION, "no connection could be made"),
     (
-        AnsibleConnectionFailure("ssh: Could not resolve hostname h"),
+        AnsibleConnectionFailure("Read from remote host h: Connection timed out"),
         Kind.CONNECTION,
-        "the name of the host does not resolve",
+        "no answer came in time",
     ),
     (AnsibleConnectionFailure("kex_exchange_identification"), Kind.CONNECTION, "the host cannot be reached"),
-    (
-        AnsibleConnectionFailure("ntlm: the specified credentials were rejected by the server"),
-        Kind.AUTHENTICATION,
-        "the host did not accept the credentials",
-    ),
-    (
-        AnsibleConnectionFailure("failed to authenticate with the server: no"),
-        Kind.AUTHENTICATION,
-        "the host did not accept the credentials",
-    ),
-    (
-        AnsibleConnectionFailure("ssl: certificate verify failed"),
-        Kind.CERTIFICATE,
-        "the certificate of the host is not trusted",
-    ),
-    (
-        AnsibleAuthenticationFailure("Permission denied"),
-        Kind.AUTHENTICATION,
-        "the host did not accept the credentials",
-    ),
     (
         AnsibleError("pypsrp or dependencies are not installed: x"),
         Kind.UNSUPPORTED,
@@ -673,6 +647,49 @@ FAILURES = [
     (RuntimeError("what no library is known to raise"), Kind.PROTOCOL, "the answer could not be read"),
 ]
 
+NEVER_MADE = [
+    (
+        AnsibleConnectionFailure("ntlm: HTTPConnectionPool: NewConnectionError([Errno 111] Connection refused)"),
+        Kind.CONNECTION,
+        "the connection was refused",
+    ),
+    (
+        AnsibleConnectionFailure("ssh: Could not resolve hostname h"),
+        Kind.CONNECTION,
+        "the name of the host does not resolve",
+    ),
+    (
+        AnsibleConnectionFailure("ntlm: the specified credentials were rejected by the server"),
+        Kind.AUTHENTICATION,
+        "the host did not accept the credentials",
+    ),
+    (
+        AnsibleConnectionFailure("failed to authenticate with the server: no"),
+        Kind.AUTHENTICATION,
+        "the host did not accept the credentials",
+    ),
+    (
+        AnsibleConnectionFailure("ssl: certificate verify failed"),
+        Kind.CERTIFICATE,
+        "the certificate of the host is not trusted",
+    ),
+    (
+        AnsibleAuthenticationFailure("Permission denied"),
+        Kind.AUTHENTICATION,
+        "the host did not accept the credentials",
+    ),
+    (
+        AnsibleConnectionFailure("... over ssh: operator@h: Permission denied (publickey)."),
+        Kind.AUTHENTICATION,
+        "the host did not accept the credentials",
+    ),
+    (
+        AnsibleConnectionFailure("... via ssh: ssh: connect to host h port 22: Connection timed out"),
+        Kind.CONNECTION,
+        "no connection could be made",
+    ),
+]
+
 
 @pytest.mark.parametrize(("raised", "kind", "says"), FAILURES)
 def test_an_execution_that_raises_leaves_every_call_open(raised: Exception, kind: Kind, says: str) -> None:
@@ -682,6 +699,19 @@ def test_an_execution_that_raises_leaves_every_call_open(raised: Exception, kind
     assert guard == Skipped()
     assert failed(call).message == says  # and not one word of the library or the plugin, which go into the detail
     assert failed(call).detail == f"{type(raised).__name__}: {raised}"
+
+
+@pytest.mark.parametrize(("raised", "kind", "says"), NEVER_MADE)
+def test_over_a_connection_that_was_never_made_nothing_was_sent(raised: Exception, kind: Kind, says: str) -> None:
+    first, *rest = run([REVERT, WAIT, QUERY], raised)
+    assert (failed(first).kind, failed(first).sent, failed(first).message) == (kind, Sent.NO, says)
+    assert rest == [Skipped(), Skipped()]
+
+
+def test_a_refused_clean_up_says_nothing_of_the_call_before_it() -> None:
+    refused = BrokenConnection("refused")
+    refused.__cause__ = ConnectionRefusedError("refused")
+    assert failed(run([REVERT], refused)[0]).sent is Sent.MAYBE
 
 
 def test_a_clean_up_that_fails_does_not_hide_what_went_before() -> None:
