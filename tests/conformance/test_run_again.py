@@ -103,7 +103,7 @@ def of(procedure: Procedure, **variables: t.Any) -> list[Play]:
         play.update(
             hosts=B,
             vars=variables,
-            module_defaults={module: {"poll_interval": 0.1, "wait_timeout": 60} for module in (FAILOVER, REPLICATION)},
+            module_defaults={module: {"poll_interval": 0.1} for module in (FAILOVER, REPLICATION)},
         )
     return found
 
@@ -221,7 +221,6 @@ def test_a_play_that_was_ended_after_any_task_is_run_again(
     ]
     ended, _results = run(tmp_path, write(tmp_path, started.inventory(), ended_plays))
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    before = len(started.calls)
 
     again = of(procedure, vms=vms, old_primary=A)
     if not looks:
@@ -237,7 +236,6 @@ def test_a_play_that_was_ended_after_any_task_is_run_again(
                 assert vm["certainty"] == ("changed" if vm["outcome"] == "changed" else "nothing_changed")
     expected = {vm: foretold(states, count, procedure.overtaken, looks) for count, vm in enumerate(vms)}
     assert told == expected
-    assert len(started.calls) > before
 
     assert at_the_end(started) == {host: [shown] * len(vms) for host, shown in END.items()}
     assert {vm: calls_of(started, vm) for vm in vms} == {vm: list(procedure.calls) for vm in vms}

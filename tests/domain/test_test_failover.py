@@ -213,6 +213,23 @@ def test_a_copy_that_is_listed_and_cannot_be_got_is_not_looked_for_for_ever(monk
     assert not sends.calls
 
 
+def test_a_host_that_falls_silent_after_a_copy_was_taken_away_is_not_asked_for_ever(monkeypatch):
+    def gone(session: DirectSession, reference: t.Any) -> None:
+        session.silence = 1_000_000
+
+    monkeypatch.setattr(DirectSession, "_get", gone)
+    world = world_of([{"name": "App", **REPLICA, "test_copy": True}])
+    before = world.clock.now()
+    result, sends = perform(RemoveTestCopy(), world, HOST, ["App"], wait_timeout=30)
+    assert (result["error_class"], result["certainty"], result["unreachable"]) == (
+        "connection_lost",
+        "nothing_changed",
+        True,
+    ), result["msg"]
+    assert not sends.calls
+    assert (world.clock.now() - before).total_seconds() < 60  # of the world: no more than the task allows
+
+
 @pytest.mark.parametrize("verb", [MakeTestCopy(start_vm=True), RemoveTestCopy()], ids=["make", "remove"])
 def test_who_is_at_work_on_a_copy_is_named(verb):
     world = world_of([{"name": "App", **REPLICA, "test_copy": True}])

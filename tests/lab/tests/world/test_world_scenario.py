@@ -163,6 +163,14 @@ def test_numbers_and_names_are_equally_good() -> None:
     assert (vm.mode, vm.state) == (5, 22)
 
 
+def test_a_recovery_point_may_have_an_id_of_ones_own() -> None:
+    written = "7b2c0a61-0000-0000-0000-000000000001"
+    vm = {"name": "vm", "mode": "replica", "points": [{"id": written, "age": 60}, {"age": 30}]}
+    first, second = scenario.load({"hosts": {"H": {"vms": [vm]}}}).hosts["H"].vms[0].points
+    assert first.id == written.upper()
+    assert second.id not in ("", first.id)
+
+
 def test_jobs_in_flight() -> None:
     document = {
         "hosts": {
