@@ -117,7 +117,11 @@ def played_over(story: Story, combination: Combination, everything: bool) -> Sto
         return None
     if everything:
         return story
-    return replace(story, phases=("run",)) if _has_its_turn(story, combination) else None
+    if not _has_its_turn(story, combination):
+        return None
+    # What happens after so many readings counts those of all phases.
+    counted = any("after_reads" in happening["when"] for happening in story.scenario["happenings"])
+    return story if counted else replace(story, phases=("run",))
 
 
 def _goes_another_way(story: Story, combination: Combination) -> bool:

@@ -27,8 +27,9 @@ from rehearsal.stories import OPTIONS_OF_A_RUN, PACE, Story
 ROOT = Path(__file__).parents[3]
 FORKS = 8
 POLL_INTERVAL = 0.1
-WAIT_TIMEOUT = 60
-"""Seconds: more than any story takes that goes as it is told, and the end of one that does not."""
+WAIT_TIMEOUT = 300
+"""Seconds: more than any story takes that goes as it is told, also where each look starts PowerShell on a busy machine,
+and the end of one that does not."""
 LOOKS = (
     r"FROM (Msvm_ComputerSystem|Msvm_ReplicationServiceSettingData)\b"
     r"|FROM Msvm_ConcreteJob($| WHERE InstanceID)"

@@ -23,7 +23,7 @@ OPTIONS_OF_A_RUN = (FAILOVER, REPLICATION, TEST_FAILOVER)
 """The modules that act on VMs and have the options of a run."""
 PHASES = ("check", "run", "again")
 REPLICA_HOST = "HV-REPLICA"
-PACE = 2.0
+PACE = 10.0
 """World seconds that pass with each look at the VMs or the jobs."""
 
 _HOST_KEYS = frozenset(

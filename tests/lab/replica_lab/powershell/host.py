@@ -294,6 +294,8 @@ class PowerShellHost:
                 await writer.drain()
         except ConnectionError:
             _log.debug("a process ended while it was being answered")
+        except json.JSONDecodeError:
+            _log.debug("a stranger, who had known another server by this port")
         except Exception as error:
             # The cmdlet sees its connection end; the lab's owner gets the trace.
             _log.exception("a cmdlet's request")

@@ -50,6 +50,7 @@ WAIT = Wait((JOB,), 20.0, 2.0, "JobType = 98")
 
 # As the library has them, which need not be there.
 BrokenConnection = type("ConnectionError", (OSError,), {"__module__": "requests.exceptions"})
+HTTPError = type("HTTPError", (OSError,), {"__module__": "requests.exceptions"})
 ReadTimeout = type("ReadTimeout", (OSError,), {"__module__": "requests.exceptions"})
 
 Json = dict[str, t.Any]
@@ -706,6 +707,19 @@ def test_over_a_connection_that_was_never_made_nothing_was_sent(raised: Exceptio
     first, *rest = run([REVERT, WAIT, QUERY], raised)
     assert (failed(first).kind, failed(first).sent, failed(first).message) == (kind, Sent.NO, says)
     assert rest == [Skipped(), Skipped()]
+
+
+def test_what_a_plugin_says_goes_before_what_it_handled() -> None:
+    """pypsrp makes its exception of a 401 out of that of the library, and the plugin its own out of that."""
+
+    def execute(_arguments: Json) -> Json:
+        try:
+            raise HTTPError("401 Client Error")
+        except HTTPError:
+            raise AnsibleConnectionFailure("failed to authenticate with the server: 401")  # noqa: B904
+
+    (answer,) = PowerShellSession(execute).run([QUERY])
+    assert failed(answer).kind is Kind.AUTHENTICATION
 
 
 def test_a_refused_clean_up_says_nothing_of_the_call_before_it() -> None:
