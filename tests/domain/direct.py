@@ -13,13 +13,17 @@ from datetime import datetime
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.over_wsman import WsManSession
 from ansible_collections.hyperv.replica.plugins.plugin_utils._cim.session import (
     Answer,
+    Call,
     CimError,
+    Failed,
+    Guard,
     Instance,
     Kind,
     MethodCall,
     MethodResult,
     Reference,
     Sent,
+    Skipped,
     Step,
     Wait,
 )
@@ -107,7 +111,19 @@ class DirectSession(WsManSession):
         self.sends.lists += 1
         assert self.sends.lists <= MOST_LISTS, f"no end after {MOST_LISTS} lists of steps: {self.sends.calls[-5:]}"
         self.sends.waits += any(isinstance(step, Wait) for step in steps)
-        return super().run(steps, stop_on_error=stop_on_error)
+        answers = super().run(steps, stop_on_error=stop_on_error)
+        if not self.waiting_slice:
+            return answers
+        # Over PowerShell a guard travels with its call: they are lost together, and the call speaks for both.
+        lost = {
+            step.chain
+            for step, answer in zip(steps, answers, strict=True)
+            if isinstance(step, Call) and isinstance(answer, Failed) and answer.error.sent is Sent.MAYBE
+        }
+        return [
+            Skipped() if isinstance(step, Guard) and step.chain in lost else answer
+            for step, answer in zip(steps, answers, strict=True)
+        ]
 
     def close(self) -> None:
         pass

@@ -75,6 +75,20 @@ def test_a_replica_server_is_set_up_once():
     assert (again["changed"], sends.calls) == (False, [])
 
 
+@pytest.mark.parametrize("waiting_slice", [0.0, 20.0], ids=["wsman", "powershell"])
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_a_lost_answer_is_looked_for_and_never_taken_for_a_guard_that_did_not_hold(after_effect, waiting_slice):
+    world = world_of(replica_server={"enabled": False})
+    lost = [Loss("ModifyServiceSettings", after_effect)]
+    result, sends = perform(Wanted({"HttpPort": 8080}, ()), world, lost, waiting_slice=waiting_slice)
+    assert [method for method, _vm in sends.calls] == ["ModifyServiceSettings"]
+    assert result["changed"]
+    if after_effect:
+        assert "error_class" not in result, result["msg"]
+    else:
+        assert (result["error_class"], result["certainty"]) == ("connection_lost", "unknown"), result["msg"]
+
+
 @pytest.mark.parametrize(
     ("entry", "method"),
     [

@@ -122,18 +122,19 @@ def call_once(session: CimSession, clock: Clock, act: HostAct, *, timeout: float
 
 
 def _guard_held(called: Called, answer: object) -> bool:
-    if isinstance(answer, GuardResult) and answer.held:
-        return True
+    """Where guard and call were lost together the guard is Skipped, and the answer to the call speaks for both."""
     if isinstance(answer, Failed):
         called.detail, called.hint = answer.error.detail, answer.error.hint
         called.unreachable = answer.error.kind in UNREACHABLE
         called.fail(KINDS[answer.error.kind], answer.error.message)
-    else:
+        return False
+    if isinstance(answer, GuardResult) and not answer.held:
         called.fail(
             ErrorClass.BUSY,
             "Somebody changed the settings after the task had read them, so the call was not sent.",
         )
-    return False
+        return False
+    return True
 
 
 def _follow(
