@@ -552,8 +552,8 @@ def _error_of(cause: carriers.Cause, detail: str, *, never_made: bool = False) -
 def _first(error: Exception) -> Exception:
     """The exception with which it began.
 
-    The winrm plugin cleans up behind what failed, and on a broken connection that fails as well: what the library raises
-    then speaks of the clean-up alone. Whatever a plugin words itself speaks of what it handled.
+    The winrm plugin cleans up behind what failed, and on a broken connection that fails as well: the exception of the
+    library that comes out then speaks of the clean-up alone. What a plugin words itself speaks of what it handled.
     """
     first, inner = error, error.__context__
     while inner is not None and type(error).__module__.partition(".")[0] == "requests":
