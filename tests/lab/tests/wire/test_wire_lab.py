@@ -220,7 +220,9 @@ def test_an_inventory_for_each_way_in(lab: t.Any, connection: str, auth: str, ht
 def test_an_inventory_that_the_lab_cannot_serve_is_refused(lab: t.Any) -> None:
     running = lab("pair", auth=["basic"])
     for arguments, says in (
-        ({"connection": "ssh"}, "winrm or psrp"),
+        ({"connection": "telnet"}, "winrm or psrp or ssh or local, not telnet"),
+        ({"connection": "ssh"}, "without SSH"),
+        ({"connection": "local"}, "runs no PowerShell"),
         ({"auth": "ntlm"}, "accepts basic"),
         ({"https": True}, "without TLS"),
         ({"user": "nobody"}, "no user 'nobody': operator"),
