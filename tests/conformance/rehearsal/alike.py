@@ -88,8 +88,14 @@ def normal(phase: Phase) -> dict[str, t.Any]:
 
 
 def _own(result: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, t.Any]]:
-    """What of a result is the collection's."""
+    """What of a result is the collection's, and the story's.
+
+    A task that is tried again may find in its last attempt that a job runs, or that it has ended: it depends on when the
+    attempt began.
+    """
     for key, value in result.items():
+        if key == "vms" and "attempts" in result:
+            value = [{**vm, "job": "<masked>"} for vm in value]
         if key == "warnings":
             value = [warning for warning in value if warning != _FOREIGN_WARNING]
         if value or key != "warnings":
