@@ -90,8 +90,7 @@ def normal(phase: Phase) -> dict[str, t.Any]:
 def _own(result: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, t.Any]]:
     """What of a result is the collection's, and the story's.
 
-    A task that is tried again may find in its last attempt that a job runs, or that it has ended: it depends on when the
-    attempt began.
+    The last attempt of a task that is tried again may meet a job that runs or has ended: it depends on when it began.
     """
     for key, value in result.items():
         if key == "vms" and "attempts" in result:
