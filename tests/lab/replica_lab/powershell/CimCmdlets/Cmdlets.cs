@@ -250,7 +250,12 @@ namespace Microsoft.Management.Infrastructure.CimCmdlets
             foreach (JsonElement parameter in answer.GetProperty("out").EnumerateArray())
             {
                 object value = Values.Read(parameter[2], Values.TypeOf(parameter[1].GetString()));
-                value = value is NativeInstance native ? Instances.Show(native) : value;
+                value = value switch
+                {
+                    NativeInstance native => Instances.Show(native),
+                    NativeInstance[] natives => natives.Select(Instances.Show).ToArray(),
+                    _ => value,
+                };
                 result.Properties.Add(new PSNoteProperty(parameter[0].GetString(), value));
             }
 

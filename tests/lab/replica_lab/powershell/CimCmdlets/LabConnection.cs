@@ -146,8 +146,9 @@ namespace ReplicaLab
             if (json.ValueKind == JsonValueKind.Array)
             {
                 CimType itemType = type - (CimType.BooleanArray - CimType.Boolean);
-                Array items = Array.CreateInstance(
-                    CimConverter.GetDotNetType(itemType) ?? typeof(DateTime), json.GetArrayLength());
+                Type held = itemType == CimType.Reference
+                    ? typeof(NativeInstance) : CimConverter.GetDotNetType(itemType) ?? typeof(DateTime);
+                Array items = Array.CreateInstance(held, json.GetArrayLength());
                 int i = 0;
                 foreach (JsonElement item in json.EnumerateArray())
                 {
