@@ -108,7 +108,7 @@ def _missing(combination: Combination) -> str:
 
 
 def played_over(story: Story, combination: Combination, everything: bool) -> Story | None:
-    """The story as it is played over this combination; None where it makes no sense there, or is not among the core."""
+    """The story as it is played over this combination; None where it makes no sense there, or has no turn."""
     if story.only and combination.name not in story.only:
         return None
     if combination.carries == "wsman":
