@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from rehearsal import stories
-from rehearsal.combinations import COMBINATIONS, combinations, played_over
+from rehearsal.combinations import COMBINATIONS, as_played, combinations, why_not
 from rehearsal.returns import module_of
 from rehearsal.season import Season
 
@@ -26,17 +26,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if {"combination", "story"} <= set(metafunc.fixturenames):
-        metafunc.parametrize(
-            ("combination", "story"),
-            [
-                pytest.param(combination, played, id=f"{combination.name}-{story.slug}")
-                for combination in combinations()
-                if not combination.missing
-                for story in STORIES
-                if (played := played_over(story, combination, EVERYTHING)) is not None
-            ],
-        )
+    if not {"combination", "story"} <= set(metafunc.fixturenames):
+        return
+    asked_for = []
+    for combination in combinations():
+        for story in () if combination.missing else STORIES:
+            reason = why_not(story, combination, EVERYTHING)
+            if reason:
+                metafunc.config.stash[_SEASON].leave_out(combination, story, reason)
+            else:
+                played = as_played(story, combination, EVERYTHING)
+                asked_for.append(pytest.param(combination, played, id=f"{combination.name}-{story.slug}"))
+    metafunc.parametrize(("combination", "story"), asked_for)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -48,9 +49,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             season.want(parameters["combination"], parameters["story"])
         if "returns_of" in parameters:
             for story in STORIES:
-                played = played_over(story, COMBINATIONS[0], EVERYTHING)
-                if played is not None and module_of(story.task) == parameters["returns_of"]:
-                    season.want(COMBINATIONS[0], played)
+                played = not why_not(story, COMBINATIONS[0], EVERYTHING)
+                if played and module_of(story.task) == parameters["returns_of"]:
+                    season.want(COMBINATIONS[0], story)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import time
 import urllib.request
 
 from ansible.plugins.callback import CallbackBase
@@ -42,10 +41,6 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "witness"
     CALLBACK_NEEDS_ENABLED = True
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self._began = {}
-
     def v2_playbook_on_start(self, playbook):
         # Imported once here, and not anew in the process of every task.
         for name in SHARED:
@@ -54,7 +49,6 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_start(self, host, task):
         if task.name in PHASES:
             stage = host.get_vars()["stage"]
-            self._began[host.name] = time.monotonic()
             if task.name != "check":
                 _ask(stage, "/pace", stage["pace"], "POST")
 
@@ -81,7 +75,6 @@ class CallbackModule(CallbackBase):
         record = {
             "story": host.name,
             "phase": task.name,
-            "seconds": time.monotonic() - self._began[host.name],
             "status": "changed" if status == "ok" and values.get("changed") else status,
             "result": values,
             "calls": _ask(stage, "/calls"),

@@ -17,7 +17,7 @@ from rehearsal.stage import BEHIND, Performance, Phase
 from rehearsal.stories import Story
 from rehearsal.verdict import _truth
 
-_PASSING = {"started", "ended", "percent", "transport", "start_time", "attempts"}
+_PASSING = {"started", "ended", "percent", "transport", "start_time", "attempts", "timedout"}
 """Keys whose values tell the moment or the way, and not the story."""
 _BEGUN = {"starting": "<begun>", "running": "<begun>", 3: "<begun>", 4: "<begun>"}
 """The state of a job that runs: how far it has come when it is read is a matter of the machine."""
@@ -28,6 +28,7 @@ _MASKS = (
     (re.compile(r"https?://no-such-host\.invalid:\d+/wsman"), "<address>"),
     (re.compile(r"https?://127\.0\.0\.1:\d+/wsman"), "<address>"),
     (re.compile(r"\d+ %"), "<percent>"),
+    (re.compile(r"Timed out after \d+ second"), "Timed out after <n> second"),
     (re.compile(r"\bcolumn \d+"), "<column>"),
     (re.compile(r"\bstate (?:starting \(3\)|running \(4\))"), "state <begun>"),
     # The words of a library or of a connection plugin for a connection that broke or was not made: the rest of a line.

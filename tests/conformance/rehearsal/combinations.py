@@ -58,28 +58,11 @@ COMBINATIONS = (
 CORE_RELEASE = tuple(int(part) for part in ansible_version.split(".")[:2])
 
 REVERT = frozenset(path.stem for path in FOLDER.glob("[01]*.yml"))
-"""The files with the stories of the revert."""
-CORE = frozenset({"01_decision_table", "14_transport"})
-"""All rows of its table, and the choice of the transport."""
-TROUBLE = frozenset({"05_answers", "07_lost_answers", "09_hosts", "10_wire", "11_connections"})
-"""What a host or a connection can do to it: the error classes and the faults."""
+"""The files with the stories of the revert: all of them are played over every combination."""
 IN_TURN = ("powershell-winrm", "powershell-psrp")
-"""Over these, stories beyond the core are played by turns."""
-
-
-def _has_its_turn(story: Story, combination: Combination) -> bool:
-    """Whether a story is played over this combination each time.
-
-    Starting PowerShell takes up to two seconds of the processor, and a story starts it several times. So the core is
-    played over every combination; what can go wrong, and of the other verbs the stories in which nothing does, over one
-    of two; and of all of them the run alone. EVERYTHING=1 in the environment plays all stories over all combinations,
-    with check mode and the second run.
-    """
-    if story.file in CORE:
-        return True
-    turns = [name for name in IN_TURN if all(_can_befall(fault, named(name)) for fault in story.faults)]
-    turn = turns[zlib.crc32(story.slug.encode()) % len(turns)]
-    return combination.name == turn and (story.file in TROUBLE or (story.file not in REVERT and story.calm))
+"""Over these, stories of the other verbs are played by turns."""
+_WHOLE_MESSAGES = frozenset({"Handshake", "Pull", "Release"})
+"""Operations of WS-Management without a counterpart in PowerShell."""
 
 
 @functools.cache
@@ -107,51 +90,68 @@ def _missing(combination: Combination) -> str:
     return ""
 
 
-def played_over(story: Story, combination: Combination, everything: bool) -> Story | None:
-    """The story as it is played over this combination; None where it makes no sense there, or has no turn."""
+def why_not(story: Story, combination: Combination, everything: bool) -> str:
+    """Why a story is not played over a combination; empty where it is.
+
+    Starting PowerShell takes up to two seconds of the processor, and a story starts it several times. So of the other
+    verbs only the stories in which nothing goes wrong are played over PowerShell, and over one of two connections;
+    ``everything`` (EVERYTHING=1 in the environment) plays them all, over all.
+    """
     if story.only and combination.name not in story.only:
-        return None
+        return "of some connections alone"
     if combination.carries == "wsman":
-        return story
-    if "timeout" in story.task:
-        return None  # so many seconds of this machine, in which a PowerShell may or may not have started
-    if _goes_another_way(story, combination) or not all(_can_befall(fault, combination) for fault in story.faults):
-        return None
-    if everything:
-        return story
-    if not _has_its_turn(story, combination):
-        return None
+        return ""
+    own = next((reason for reason, holds in _NOT_OVER_POWERSHELL if holds(story, combination)), "")
+    faults = next((reason for fault in story.faults if (reason := _no_counterpart(fault, combination))), "")
+    turn = IN_TURN[zlib.crc32(story.slug.encode()) % len(IN_TURN)]
+    has_its_turn = everything or story.file in REVERT or (story.calm and combination.name == turn)
+    return own or faults or ("" if has_its_turn else "not its turn: EVERYTHING=1 plays it")
+
+
+def as_played(story: Story, combination: Combination, everything: bool) -> Story:
+    """The story with the phases that are played: over PowerShell the run alone, unless everything is."""
     # What happens after so many readings counts those of all phases.
     counted = any("after_reads" in happening["when"] for happening in story.scenario["happenings"])
-    return story if counted else replace(story, phases=("run",))
+    whole = everything or counted or combination.carries == "wsman"
+    return story if whole else replace(story, phases=("run",))
 
 
-def _goes_another_way(story: Story, combination: Combination) -> bool:
-    """Whether a story is about a connection or a user that WS-Management refuses, and PowerShell does not.
-
-    Over SSH a key stands for the password, and on the controller itself nobody logs in.
-    """
-    words = {**story.variables, **story.task}
-    if combination.connection in ("ssh", "local") and words.keys() & {"ansible_user", "ansible_password"}:
-        return True
-    way = words.get("ansible_connection", "{{ lab_connection }}")
-    return "lab_connection" not in way or bool(words.get("become") or words.get("ansible_become"))
+def _words(story: Story) -> dict[str, t.Any]:
+    return {**story.variables, **story.task}
 
 
-def _can_befall(fault: t.Mapping[str, t.Any], combination: Combination) -> bool:
-    """Whether a fault has a counterpart in PowerShell: not what is a matter of WS-Management messages alone."""
+_NOT_OVER_POWERSHELL: tuple[tuple[str, t.Callable[[Story, Combination], bool]], ...] = (
+    (
+        "refused by WS-Management, not by PowerShell",
+        lambda story, _combination: (
+            "lab_connection" not in _words(story).get("ansible_connection", "lab_connection")
+            or bool(_words(story).get("become") or _words(story).get("ansible_become"))
+        ),
+    ),
+    (
+        "nobody logs in with a password there",
+        lambda story, combination: (
+            combination.connection in ("ssh", "local")
+            and not _words(story).keys().isdisjoint({"ansible_user", "ansible_password"})
+        ),
+    ),
+)
+"""Reasons, and of which stories and combinations each is true."""
+
+
+def _no_counterpart(fault: t.Mapping[str, t.Any], combination: Combination) -> str:
+    """Why a fault cannot befall a combination that PowerShell carries; empty where it can."""
     do = Do(fault["do"])
-    if fault.get("operation") in ("Handshake", "Pull", "Release"):
-        return False
-    if do in host.KILLS and (fault.get("operation") == "Get" or fault.get("class") == "Msvm_ConcreteJob"):
-        return False  # guards and looks at jobs travel with the calls, and take their answers with them
-    if do is Do.DUPLICATE and fault.get("method"):
-        return False  # an object has each property once
-    if do in (Do.TRUNCATE, Do.GARBAGE):
-        return combination.connection in ("winrm", "ssh")  # of the others the lab does not read what PowerShell writes
-    if combination.connection == "local" and do in host.KILLS:
-        return False  # there is no connection that could break
-    return do in host.IN_A_CALL or do in host.IN_A_PROCESS
+    on_the_way = fault.get("operation") == "Get" or fault.get("class") == "Msvm_ConcreteJob"
+    rows = (
+        (fault.get("operation") in _WHOLE_MESSAGES, "its fault is one of a WS-Management message"),
+        (do in host.KILLS and combination.connection == "local", "there is no connection that could break"),
+        (do in host.KILLS and on_the_way, "guards and looks at jobs travel with the calls"),
+        (do is Do.DUPLICATE and bool(fault.get("method")), "an object has each property once"),
+        (do in host.SPOILS and combination.connection == "local", "the lab does not read what PowerShell writes there"),
+        (do not in host.IN_A_CALL | host.IN_A_PROCESS, "its fault is one of a WS-Management message"),
+    )
+    return next((reason for holds, reason in rows if holds), "")
 
 
 def named(name: str) -> Combination:

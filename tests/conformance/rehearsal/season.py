@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,6 @@ from rehearsal.stage import Performance, perform
 from rehearsal.stories import Story
 from rehearsal.verdict import judge
 
-_LONG = 60.0
-_SHOWN = 5
-
 
 class Season:
     def __init__(self) -> None:
@@ -26,10 +24,15 @@ class Season:
         self._wanted: dict[str, dict[str, Story]] = {}
         self._given: dict[str, Performance] = {}
         self._cells: dict[tuple[str, str], str] = {}
+        self._left_out: dict[tuple[str, str], str] = {}
 
     def want(self, combination: Combination, story: Story) -> None:
         """A selected test asks for this."""
         self._wanted.setdefault(combination.name, {})[story.slug] = story
+
+    def leave_out(self, combination: Combination, story: Story, reason: str) -> None:
+        """No test asks for this, and why."""
+        self._left_out[story.slug, combination.name] = reason
 
     def wanted(self, combination: Combination) -> list[Story]:
         return list(self._wanted.get(combination.name, {}).values())
@@ -56,7 +59,7 @@ class Season:
         return complaints
 
     def table(self) -> t.Iterator[str]:
-        """Story × combination, with the seconds that each performance took."""
+        """Story × combination, with the seconds that each performance took, and why there is nothing in a cell."""
         columns = [name for name in self._wanted if name in self._given]
         stories = {slug: story for wanted in self._wanted.values() for slug, story in wanted.items()}
         if not columns:
@@ -69,15 +72,6 @@ class Season:
         times = (f"{f'{self._given[name].seconds:.0f} s':^{len(name)}}" for name in columns)
         yield f"{f'{len(stories)} stories':{width}}  " + "  ".join(times).rstrip()
         for name in columns:
-            yield from _slowest(self._given[name])
-
-
-def _slowest(performance: Performance) -> t.Iterator[str]:
-    """Where the time went, in a column that took long."""
-    if performance.seconds < _LONG:
-        return
-    told = performance.phases.items()
-    phases = [(phase.seconds, slug, name) for slug, played in told for name, phase in played.items()]
-    longest = sorted(phases, reverse=True)[:_SHOWN]
-    shown = ", ".join(f"{slug} ({name}) {took:.0f} s" for took, slug, name in longest)
-    yield f"{performance.combination.name}: {shown}"
+            reasons = Counter(self._left_out[slug, name] for slug in stories if (slug, name) in self._left_out)
+            for reason, count in reasons.most_common():
+                yield f"{name}: {count} not played: {reason}"

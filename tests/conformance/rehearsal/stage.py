@@ -25,7 +25,8 @@ from rehearsal.combinations import Combination, engine
 from rehearsal.stories import OPTIONS_OF_A_RUN, PACE, Story
 
 ROOT = Path(__file__).parents[3]
-FORKS = 8
+FORKS = {"wsman": 8, "powershell": 4}
+"""Stories at a time: most of one over WS-Management is waiting, but a PowerShell that starts fills a processor."""
 POLL_INTERVAL = 0.1
 WAIT_TIMEOUT = 300
 """Seconds: more than any story takes that goes as it is told, also where each look starts PowerShell on a busy machine,
@@ -35,6 +36,9 @@ LOOKS = (
     r"|FROM Msvm_ConcreteJob($| WHERE InstanceID)"
 )
 """The queries with which a task looks anew: at the VMs, at the server, and at the jobs that it waits for."""
+PATIENCE = {"wsman": 1, "powershell": 20}
+"""How much longer a task takes for what it does at once: a PowerShell has to start, and to come back from a slice of
+waiting before the controller knows what goes on."""
 BEHIND = ".behind"
 """Added to a story's inventory host: the simulated host to which a task is delegated."""
 
@@ -51,7 +55,6 @@ class Phase:
     before: dict[str, t.Any]
     after: dict[str, t.Any]
     """The world (World.snapshot) at both ends of the phase."""
-    seconds: float = 0
 
 
 @dataclass
@@ -92,7 +95,7 @@ def perform(combination: Combination, stories: t.Sequence[Story], directory: Pat
         (directory / "play.yml").write_text(yaml.safe_dump([_PLAY]), "utf-8")
         began = time.monotonic()
         ended = playbook(
-            ["-i", "inventory.json", "--forks", str(FORKS), "play.yml"],
+            ["-i", "inventory.json", "--forks", str(FORKS[combination.carries]), "play.yml"],
             directory,
             ANSIBLE_CALLBACKS_ENABLED="witness",
             ANSIBLE_CALLBACK_PLUGINS=str(Path(__file__).parents[1] / "callback_plugins"),
@@ -150,6 +153,7 @@ def inventory(combination: Combination, stories: t.Iterable[Story], labs: t.Mapp
         host["lab_connection"] = combination.connection
         host["lab_port"] = host.get("ansible_port")  # a local connection has none
         host["lab_transport"] = combination.carries
+        host["lab_patience"] = PATIENCE[combination.carries]
         pace = {"seconds": PACE, "query": LOOKS}
         told = {"control": lab.control_url, "pace": pace, "between": [_control(step) for step in story.between]}
         if story.front is None:
@@ -187,7 +191,6 @@ def phases(records: Path, first: t.Mapping[str, dict[str, t.Any]]) -> dict[str, 
             record["counters"],
             state[slug],
             record["state"],
-            record["seconds"],
         )
         calls[slug], state[slug] = len(record["calls"]), record["next"]
     return found

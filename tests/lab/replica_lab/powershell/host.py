@@ -52,17 +52,19 @@ KILLS = frozenset({Do.DROP_BEFORE, Do.DROP_AFTER, Do.DROP_MIDWAY, Do.HANG, Do.RE
 """What a connection does not survive."""
 _REFUSES = frozenset({Do.FAULT, Do.TIMED_OUT, Do.QUOTA})
 _CHANGES = frozenset({Do.DUPLICATE, Do.MISSING_RETURN_VALUE, Do.MISSING_JOB})
-_SPOILS = frozenset({Do.TRUNCATE, Do.GARBAGE})
+SPOILS = frozenset({Do.TRUNCATE, Do.GARBAGE})
+"""What can befall the output of a process, where the lab reads it."""
 
 IN_A_CALL = KILLS | _WAITS | _REFUSES | _CHANGES
-"""What can befall the call of a cmdlet; _SPOILS too where the lab reads what the process writes."""
+"""What can befall the call of a cmdlet; SPOILS too where the lab reads what the process writes."""
 AT_THE_START = frozenset({Do.NO_POWERSHELL})
 """What can befall the start of PowerShell."""
-IN_A_PIPELINE = frozenset({Do.DROP_BEFORE}) | _WAITS
+_BEFORE = frozenset({Do.DROP_BEFORE}) | _WAITS
+IN_A_PIPELINE = _BEFORE | SPOILS
 """What can befall a pipeline of a PSRP session as a whole. (Its end is told in fragments that nobody reads here.)"""
-IN_A_PROGRAM = AT_THE_START | IN_A_PIPELINE
+IN_A_PROGRAM = AT_THE_START | _BEFORE
 """What can befall a process that a client on this machine starts: its output is not the lab's."""
-IN_A_PROCESS = AT_THE_START | IN_A_PIPELINE | _SPOILS | {Do.DROP_AFTER}
+IN_A_PROCESS = AT_THE_START | IN_A_PIPELINE | {Do.DROP_AFTER}
 """What can befall a process that a WinRM shell runs."""
 
 NO_PROGRAM = 127
@@ -266,7 +268,7 @@ class PowerShellHost:
         exit_code = process.returncode or 0
         if exit_code < 0 or do is Do.DROP_AFTER:
             return ShellResult(b"", b"", engine.KILLED)
-        return ShellResult(_spoil(stdout, do if do in _SPOILS else session.spoilt), stderr, exit_code)
+        return ShellResult(spoilt_output(stdout, do if do in SPOILS else session.spoilt), stderr, exit_code)
 
     async def wait(self, fault: Fault) -> None:
         """What a fault makes its victim wait."""
@@ -317,7 +319,7 @@ class PowerShellHost:
         class_name, method = _class_of(request), request.get("method", "")
         query = _query_of(request)
         self._counters.count_cmdlet(operation, query=query, method=f"{class_name}.{method}" if method else "")
-        possible = IN_A_CALL | _SPOILS if session.spoilable else IN_A_CALL
+        possible = IN_A_CALL | SPOILS if session.spoilable else IN_A_CALL
         struck = self._strike(operation, possible, class_name, method, lambda vm: self._names(vm, _texts(request)))
         if struck is None:
             return self._ask(request, session)
@@ -331,7 +333,7 @@ class PowerShellHost:
             return None
         if struck.do in _REFUSES:
             return {"error": _refusal(struck).as_json(self._locale)}
-        if struck.do in _SPOILS:
+        if struck.do in SPOILS:
             session.spoilt = struck.do
             if not struck.carried_out:
                 return {"error": CimError(Kind.TIMED_OUT).as_json(self._locale)}  # what is written of it is spoilt
@@ -400,7 +402,8 @@ def _change(do: Do, answer: Json) -> Json:
     return answer
 
 
-def _spoil(output: bytes, do: Do | None) -> bytes:
+def spoilt_output(output: bytes, do: Do | None) -> bytes:
+    """What a client gets in place of what a process has written."""
     if do is Do.TRUNCATE:
         return output[: len(output) // 2]
     return spoil.GARBAGE if do is Do.GARBAGE else output

@@ -5,9 +5,9 @@
 """The PowerShell resource of WinRM (PSRP over WS-Man), bridged to ``pwsh -ServerMode``.
 
 MS-PSRP 3.1.5.3: a shell is a runspace pool, a command is a pipeline. Client and server exchange fragments, which
-are carried from one framing to the other as they are. Only the default session configuration is there. What is
-not: Disconnect and Reconnect, and CommandState Done, for which one would have to read the fragments (clients go
-by the pipeline state in them).
+are carried from one framing to the other as they are, unless a fault spoils what a pipeline writes. Only the
+default session configuration is there. What is not: Disconnect and Reconnect, and CommandState Done, for which one
+would have to know the end of a pipeline (clients go by its state, which is in the fragments).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import typing as t
 from xml.etree.ElementTree import Element
 
 from replica_lab.faults import Do
-from replica_lab.powershell.host import AT_THE_START, IN_A_PIPELINE, PowerShellHost, Session
+from replica_lab.powershell.fragments import Rewriter
+from replica_lab.powershell.host import AT_THE_START, IN_A_PIPELINE, SPOILS, PowerShellHost, Session, spoilt_output
 from replica_lab.powershell.out_of_process import POOL, Packet, decode
 from replica_lab.wire import messages as ws
 from replica_lab.wire import shell
@@ -53,6 +54,7 @@ class _Pool:
         self.session = session
         self._process = t.cast(asyncio.subprocess.Process, session.process)
         self._received: dict[str, collections.deque[bytes]] = {POOL: collections.deque()}
+        self._written: dict[str, Rewriter] = {}
         self._news = asyncio.Condition()
         self._turn = asyncio.Lock()
         self._acknowledgements: dict[tuple[str, str], asyncio.Future[None]] = {}
@@ -69,10 +71,17 @@ class _Pool:
 
     def add(self, target: str) -> None:
         """A pipeline from which something can be received."""
-        self._received.setdefault(target, collections.deque())
+        if target not in self._received:
+            self._received[target] = collections.deque()
+            self._written[target] = Rewriter(self._spoilt)
 
     def forget(self, target: str) -> None:
         self._received.pop(target, None)
+        self._written.pop(target, None)
+
+    def _spoilt(self, text: str) -> str:
+        do = self.session.spoilt
+        return text if do is None else spoilt_output(text.encode(), do).decode("utf-8", "replace")
 
     async def send(self, packet: Packet) -> None:
         """Send a packet and wait until it is acknowledged: the server takes packets in any order. Raises _Ended."""
@@ -119,9 +128,11 @@ class _Pool:
 
     async def _take(self, packet: Packet) -> None:
         if packet.kind == "Data":
-            if packet.target in self._received:
+            rewriter = self._written.get(packet.target)
+            data = packet.data if rewriter is None else rewriter.take(packet.data)
+            if data and packet.target in self._received:
                 async with self._news:
-                    self._received[packet.target].append(packet.data)
+                    self._received[packet.target].append(data)
                     self._news.notify_all()
             return
         waiting = self._acknowledgements.get((packet.kind, packet.target))
@@ -181,7 +192,8 @@ class PsrpPlugin:
         struck = self._powershell.strike_run(AT_THE_START)
         if struck is not None:
             raise Fault("internal", text="The PowerShell host process cannot be started.")
-        pool = _Pool(await self._powershell.start(["-NoLogo", "-NoProfile", "-ServerMode"], user))
+        arguments = ["-NoLogo", "-NoProfile", "-ServerMode"]
+        pool = _Pool(await self._powershell.start(arguments, user, spoilable=True))
         self._pools[shell_id] = pool
         self._counters.add(shells=1)
         await pool.send(Packet("Data", POOL, fragments))
@@ -193,7 +205,8 @@ class PsrpPlugin:
         command_id = body.get("CommandId") or shell.new_id()
         target = command_id.lower()
         struck = self._powershell.strike_run(IN_A_PIPELINE)
-        if struck is not None:
+        pool.session.spoilt = struck.do if struck is not None and struck.do in SPOILS else None
+        if struck is not None and struck.do not in SPOILS:
             await self._powershell.wait(struck)
             if struck.do is not Do.DELAY:
                 await pool.session.kill()

@@ -94,6 +94,22 @@ def test_output_that_is_half_or_garbage(stage: t.Any) -> None:
     client.close_shell(shell)
 
 
+def test_what_a_pipeline_writes_is_half_or_garbage(stage: t.Any) -> None:
+    running = stage()
+    with running.pool() as pool:
+
+        def written(script: str) -> list[t.Any]:
+            return list(PowerShell(pool).add_script(script).invoke())
+
+        running.lab.fault(do="truncate", times=1, operation="PowerShell")
+        assert written("'x' * 99; 'y' * 4; 5") == ["x" * 49, "yy", 5]
+        running.lab.fault(do="truncate", times=1, **METHOD)
+        assert written(f"$null = {{ {REVERT} }}.Invoke(); 'x' * 40000") == ["x" * 20000]
+        running.lab.fault(do="garbage", times=1, operation="PowerShell")
+        assert written("'x'") == [spoil.GARBAGE.decode("utf-8", "replace")]
+        assert written("'x'") == ["x"]
+
+
 def test_a_slow_and_a_hanging_call(stage: t.Any) -> None:
     running = stage()
     running.lab.fault(do="delay", times=1, seconds=2, **METHOD)

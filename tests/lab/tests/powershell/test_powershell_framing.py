@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import base64
+import struct
 
 import pytest
 from replica_lab.powershell import command_line
+from replica_lab.powershell.fragments import PIPELINE_OUTPUT, Rewriter
 from replica_lab.powershell.out_of_process import POOL, Packet, decode
 
 ID = "6f0c3a1e-0000-4000-8000-00000000000a"
@@ -79,3 +81,34 @@ def test_packets_from_the_engine() -> None:
     assert decode(f"<DataAck PSGuid='{ID.upper()}' />\n".encode()) == Packet("DataAck", ID)
     assert decode(f"<Data Stream='Default' PSGuid='{ID}'>AP8=</Data>\r\n".encode()) == Packet("Data", ID, b"\0\xff")
     assert decode(b"some program wrote this\n") is None
+
+
+def fragments(message: bytes, size: int, object_id: int = 7) -> list[bytes]:
+    """A message as a server sends it (MS-PSRP 2.2.4)."""
+    pieces = [message[start : start + size] for start in range(0, len(message), size)]
+    last = len(pieces) - 1
+    return [
+        struct.pack(">QQBI", object_id, number, (number == 0) | (number == last) << 1, len(piece)) + piece
+        for number, piece in enumerate(pieces)
+    ]
+
+
+def message(body: str, kind: int = PIPELINE_OUTPUT) -> bytes:
+    return struct.pack("<II", 1, kind) + bytes(32) + b"\xef\xbb\xbf" + body.encode()
+
+
+@pytest.mark.parametrize("size", [5, 1000])
+def test_texts_of_a_pipeline_are_put_through_a_function(size: int) -> None:
+    rewriter = Rewriter(lambda text: f"{text[::-1]}\n")
+    sent = fragments(message("<S>a &lt; b</S>"), size) + fragments(message("<I32>5</I32>"), size)
+    got = b"".join(map(rewriter.take, sent))
+    first, rest = got[: got.index(b"</S>") + 4], got[got.index(b"</S>") + 4 :]
+    assert first == b"".join(fragments(message("")[:40] + b"<S>b &lt; a_x000A_</S>", 1000))
+    assert rest == b"".join(fragments(message("<I32>5</I32>"), size))
+
+
+@pytest.mark.parametrize("size", [5, 1000])
+def test_fragments_in_which_nothing_changes_stay_as_they_are(size: int) -> None:
+    sent = fragments(message("<S>\u4eee\u60f3</S>"), size) + fragments(message("<Obj/>", kind=0x00041006), size)
+    rewriter = Rewriter(lambda text: text)
+    assert rewriter.take(b"".join(sent)) == b"".join(sent)
